@@ -1,0 +1,88 @@
+package httpx
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WriteError answers with status and a stable snake_case code:
+//
+//	{"error":"rate_limited"}
+//
+// or, when Accept asks for application/problem+json (RFC 9457):
+//
+//	{"type":"about:blank","title":"Too Many Requests","status":429,"code":"rate_limited"}
+//
+// The answer is never cached. Other headers are set before the call; those
+// that describe another body (Content-Length, Content-Encoding, ETag …) are
+// removed.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, code string) {
+	h := w.Header()
+	for _, name := range []string{"Content-Encoding", "Content-Length", "Content-Range", "Etag", "Last-Modified", "Trailer"} {
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	var body []byte
+	if acceptsProblem(r) {
+		h.Set("Content-Type", "application/problem+json")
+		body, _ = json.Marshal(struct {
+			Type   string `json:"type"`
+			Title  string `json:"title"`
+			Status int    `json:"status"`
+			Code   string `json:"code"`
+		}{"about:blank", http.StatusText(status), status, code})
+	} else {
+		h.Set("Content-Type", "application/json")
+		body = make([]byte, 0, len(code)+14)
+		body = append(body, `{"error":`...)
+		body = strconv.AppendQuote(body, code)
+		body = append(body, '}')
+	}
+	body = append(body, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// acceptsProblem reports whether Accept names application/problem+json with a
+// weight other than zero. A wildcard does not: the short form is the default.
+func acceptsProblem(r *http.Request) bool {
+	for _, line := range r.Header["Accept"] {
+		for part := range strings.SplitSeq(line, ",") {
+			media, params, _ := strings.Cut(part, ";")
+			if !strings.EqualFold(strings.TrimSpace(media), "application/problem+json") {
+				continue
+			}
+			if !zeroWeight(params) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func zeroWeight(params string) bool {
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "q") {
+			continue
+		}
+		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		return err == nil && q == 0
+	}
+	return false
+}
+
+// RetryAfterSeconds is d for a Retry-After header: whole seconds, rounded up,
+// at least 1 (RFC 9110 section 10.2.3).
+func RetryAfterSeconds(d time.Duration) int {
+	s := int(d / time.Second)
+	if d%time.Second > 0 {
+		s++
+	}
+	return max(s, 1)
+}
