@@ -1,0 +1,158 @@
+package flags
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what [New] needs.
+type Config struct {
+	// Source of the definitions. Required.
+	Source Source
+
+	// OnEvent is told of loads and failures, one call at a time per kind of
+	// caller: from New and Run for definitions, from request goroutines for
+	// EventHeaderTruncated. It should return soon. Nil: nobody is told.
+	OnEvent func(Event)
+
+	// OnEvaluation is called with every decision that was asked for, those
+	// written to Handrail-Flags included, on the asking goroutine. It should
+	// do no more than count. Nil costs nothing.
+	OnEvaluation func(Decision)
+
+	// Now is the clock for expiry dates. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Client answers from the newest good definitions of its Source. It is safe for
+// concurrent use and must not be copied.
+type Client struct {
+	source       Source
+	onEvent      func(Event)
+	onEvaluation func(Decision)
+	now          func() time.Time
+	set          atomic.Pointer[Set]
+	failure      atomic.Pointer[error]
+	running      atomic.Bool
+}
+
+// New loads the definitions from cfg.Source and returns a Client that answers
+// from them. It fails when they cannot be read or hold an error: there is no
+// last good set yet. Problems of the Config match *ConfigError, those of the
+// definitions *DefinitionError.
+//
+// New starts no goroutine: the definitions stay as loaded until Run is called.
+func New(ctx context.Context, cfg Config) (*Client, error) {
+	if cfg.Source == nil {
+		return nil, &ConfigError{Field: "Source", Reason: "is required"}
+	}
+	c := &Client{source: cfg.Source, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, now: cfg.Now}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	doc, err := cfg.Source.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("flags: load: %w", err)
+	}
+	set, err := Parse(doc.Name, doc.Data)
+	if err != nil {
+		return nil, err
+	}
+	c.swap(doc.Name, set)
+	return c, nil
+}
+
+// Run follows the Source until ctx ends and returns nil then. Definitions that
+// cannot be read, or hold an error, change nothing; Err and OnEvent say so. It
+// runs in the caller's goroutine, and returns ErrRunning when another call does.
+func (c *Client) Run(ctx context.Context) error {
+	if !c.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer c.running.Store(false)
+	return c.source.Watch(ctx, c.update)
+}
+
+// update takes what a Source found. Sources call it one at a time.
+func (c *Client) update(doc Document, err error) {
+	if err != nil {
+		c.fail(EventUnreachable, doc.Name, fmt.Errorf("flags: load: %w", err))
+		return
+	}
+	if c.Err() == nil && c.Set().Version() == versionOf(doc.Data) {
+		return
+	}
+	set, err := Parse(doc.Name, doc.Data)
+	if err == nil && set.Len() == 0 && c.Set().Len() > 0 {
+		err = fmt.Errorf("%s: %w", doc.Name, ErrAllRemoved)
+	}
+	if err != nil {
+		c.fail(EventRejected, doc.Name, err)
+		return
+	}
+	c.swap(doc.Name, set)
+}
+
+// swap makes set the one that answers.
+func (c *Client) swap(name string, set *Set) {
+	set = set.withClock(c.now)
+	old := c.set.Swap(set)
+	c.failure.Store(nil)
+	if c.onEvent == nil {
+		return
+	}
+	ev := Event{Kind: EventLoaded, Source: name, Version: set.version, Flags: set.Len(), Warnings: set.Warnings()}
+	ev.Added, ev.Changed, ev.Removed = compare(old, set)
+	c.onEvent(ev)
+}
+
+// fail records why the Source's newest state is not the one that answers. The
+// same failure again, at the next poll, is not worth another event.
+func (c *Client) fail(kind EventKind, name string, err error) {
+	if last := c.Err(); last != nil && last.Error() == err.Error() {
+		return
+	}
+	c.failure.Store(&err)
+	if c.onEvent != nil {
+		s := c.Set()
+		c.onEvent(Event{Kind: kind, Source: name, Version: s.version, Flags: s.Len(), Err: err})
+	}
+}
+
+// Err says why the last good definitions are not the Source's newest. It is nil
+// when they are.
+func (c *Client) Err() error {
+	if p := c.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Set returns the definitions that answer now. A caller that asks for several
+// flags and wants answers from one version keeps it meanwhile.
+func (c *Client) Set() *Set { return c.set.Load() }
+
+// Enabled reports whether a flag is on for a targeting key. A flag that cannot
+// be evaluated is off. It does not allocate.
+func (c *Client) Enabled(key, targetingKey string) bool {
+	if c.onEvaluation == nil {
+		return c.set.Load().Enabled(key, targetingKey)
+	}
+	return c.Evaluate(key, targetingKey).Value
+}
+
+// Evaluate returns the decision about one flag. An empty targeting key is a
+// missing one, and matters only where the flag buckets.
+func (c *Client) Evaluate(key, targetingKey string) Decision {
+	e := c.evaluator(targetingKey)
+	return e.Evaluate(key)
+}
+
+// EvaluateAll returns the decision about every flag, by key, all from one
+// version of the definitions.
+func (c *Client) EvaluateAll(targetingKey string) []Decision {
+	e := c.evaluator(targetingKey)
+	return e.EvaluateAll()
+}

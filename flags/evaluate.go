@@ -1,0 +1,79 @@
+package flags
+
+// Enabled reports whether a flag is on for a targeting key. A flag that cannot
+// be evaluated is off. It does not allocate.
+func (s *Set) Enabled(key, targetingKey string) bool {
+	f := s.byKey[key]
+	if f == nil {
+		return false
+	}
+	on, _ := f.decide(targetingKey, s.unixFor(f))
+	return on
+}
+
+// Evaluate returns the decision about one flag. An empty targeting key is a
+// missing one.
+func (s *Set) Evaluate(key, targetingKey string) Decision {
+	f := s.byKey[key]
+	if f == nil {
+		return failed(key, ErrorFlagNotFound)
+	}
+	on, r := f.decide(targetingKey, s.unixFor(f))
+	return newDecision(f.def.Key, on, r)
+}
+
+// EvaluateAll returns the decision about every flag, by key. All of them are
+// taken at one moment of the clock.
+func (s *Set) EvaluateAll(targetingKey string) []Decision {
+	all := make([]Decision, len(s.ordered))
+	now := s.now().Unix()
+	for i, f := range s.ordered {
+		on, r := f.decide(targetingKey, now)
+		all[i] = newDecision(f.def.Key, on, r)
+	}
+	return all
+}
+
+// unixFor is the time for a decision about f. The clock costs as much as the
+// rest, so it is asked only for a flag whose expiry changes something.
+func (s *Set) unixFor(f *flag) int64 {
+	if f.expiryAt == 0 {
+		return 0
+	}
+	return s.now().Unix()
+}
+
+// decide is the one place where the rules stand, in their order: kill switch,
+// expiry that turns off, deny list, allow list, percentage.
+func (f *flag) decide(targetingKey string, now int64) (bool, rule) {
+	if !f.enabled {
+		return false, ruleDisabled
+	}
+	threshold, static := f.threshold, f.static
+	if f.expiryAt != 0 && now >= f.expiryAt {
+		if f.expireOff {
+			return false, ruleStatic
+		}
+		threshold, static = FullRollout, f.deny == nil
+	}
+	if f.deny != nil {
+		if _, denied := f.deny[targetingKey]; denied {
+			return false, ruleDenied
+		}
+	}
+	if f.allow != nil {
+		if _, allowed := f.allow[targetingKey]; allowed {
+			return true, ruleAllowed
+		}
+	}
+	if threshold <= 0 || threshold >= FullRollout {
+		if static {
+			return threshold > 0, ruleStatic
+		}
+		return threshold > 0, ruleDefault
+	}
+	if targetingKey == "" {
+		return false, ruleNoTargetingKey
+	}
+	return flagd2Bucket(f.salt, targetingKey) < threshold, ruleSplit
+}

@@ -1,0 +1,178 @@
+package flags
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync/atomic"
+
+	"github.com/handrail-go/handrail/internal/httpx"
+)
+
+// MiddlewareConfig is what [NewMiddleware] needs.
+type MiddlewareConfig struct {
+	// Client answers. Required.
+	Client *Client
+
+	// TargetingKey says who a request comes from, "" when that is not known;
+	// see CookieKey and HeaderKey. A key above MaxTargetingKeyBytes counts as
+	// not known. Nil: nobody is known, so flags between 0 and 100 % are off.
+	TargetingKey func(*http.Request) string
+
+	// Vary is the request header that TargetingKey reads: "Cookie" for
+	// CookieKey. It is added to Vary in answers from behind a gate whose
+	// decision depends on the targeting key, so that no cache hands them to
+	// somebody for whom the gate is closed. "" means "*": no cache reuses them.
+	Vary string
+
+	// Inject sends Handrail-Flags to the next handler.
+	Inject bool
+
+	// Gates are asked in their order. The first closed one answers.
+	Gates []Gate
+}
+
+// Middleware gives each request an Evaluator, keeps gates, and tells the next
+// handler in Handrail-Flags what is on. It is safe for concurrent use.
+type Middleware struct {
+	client       *Client
+	targetingKey func(*http.Request) string
+	vary         string
+	inject       bool
+	gates        []gate
+	truncated    atomic.Pointer[Set] // the set whose truncation was told last
+}
+
+// NewMiddleware returns all problems of cfg at once, each a *ConfigError.
+func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
+	m := &Middleware{client: cfg.Client, targetingKey: cfg.TargetingKey, vary: cfg.Vary, inject: cfg.Inject}
+	var errs []error
+	if cfg.Client == nil {
+		errs = append(errs, &ConfigError{Field: "Client", Reason: "is required"})
+	}
+	switch {
+	case cfg.Vary == "":
+		m.vary = "*"
+	case cfg.Vary != "*" && !validToken(cfg.Vary):
+		errs = append(errs, &ConfigError{Field: "Vary", Value: shorten(cfg.Vary), Reason: "is not the name of a header"})
+	}
+	if m.targetingKey == nil {
+		m.targetingKey = func(*http.Request) string { return "" }
+	}
+	for i, g := range cfg.Gates {
+		compiled, problems := compileGate(fmt.Sprintf("Gates[%d]", i), g)
+		errs = append(errs, problems...)
+		m.gates = append(m.gates, compiled)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Wrap returns next behind the gates. The request that next gets carries an
+// Evaluator in its context (FromContext, Enabled) and, with Inject, the header
+// Handrail-Flags; a Handrail-Flags that the client sent is gone in any case.
+//
+// A CORS preflight carries no cookie, so no user is known: a gate whose flag
+// buckets lets it through, and decides on the request that follows.
+func (m *Middleware) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := m.targetingKey(r)
+		if len(key) > MaxTargetingKeyBytes {
+			key = ""
+		}
+		e := m.client.For(key)
+		if g := m.closedGate(w, r, e); g != nil {
+			httpx.WriteError(w, r, g.status, g.code)
+			return
+		}
+		flagged := r.WithContext(NewContext(r.Context(), e))
+		flagged.Header = m.header(r.Header, e)
+		next.ServeHTTP(w, flagged)
+	})
+}
+
+// closedGate returns the gate that keeps r out, nil when there is none.
+func (m *Middleware) closedGate(w http.ResponseWriter, r *http.Request, e *Evaluator) *gate {
+	for i := range m.gates {
+		g := &m.gates[i]
+		if !g.paths.Match(r.URL) {
+			continue
+		}
+		d := e.Evaluate(g.flag)
+		if d.dependsOnTargetingKey() {
+			addVary(w.Header(), m.vary)
+		}
+		if !d.Value && !(d.ErrorCode == ErrorTargetingKeyMissing && isPreflight(r)) {
+			return g
+		}
+	}
+	return nil
+}
+
+func addVary(h http.Header, name string) {
+	if !slices.Contains(h["Vary"], name) {
+		h.Add("Vary", name)
+	}
+}
+
+// isPreflight: https://fetch.spec.whatwg.org/#cors-preflight-request.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
+		r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// header is what the next handler gets: the request's header with our
+// Handrail-Flags in place of the client's. The request's own map stays as it is.
+func (m *Middleware) header(from http.Header, e *Evaluator) http.Header {
+	var value []byte
+	if m.inject {
+		var dropped int
+		value, dropped = e.AppendHeader(nil)
+		if dropped > 0 {
+			m.tellTruncated(e.set, dropped)
+		}
+	}
+	forged := false
+	for name := range from {
+		forged = forged || isHeaderName(name)
+	}
+	if len(value) == 0 && !forged {
+		return from
+	}
+	to := make(http.Header, len(from)+1)
+	for name, values := range from {
+		if !isHeaderName(name) {
+			to[name] = values
+		}
+	}
+	if len(value) > 0 {
+		to[HeaderName] = []string{string(value)}
+	}
+	return to
+}
+
+// isHeaderName reports whether a CGI-like server could take name for
+// Handrail-Flags: in any case, and with _ for -.
+func isHeaderName(name string) bool {
+	if len(name) != len(HeaderName) {
+		return false
+	}
+	for i := range len(name) {
+		c, want := name[i], HeaderName[i]
+		if c|0x20 != want|0x20 && !(want == '-' && c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// tellTruncated raises one event per set: each request would find the same.
+func (m *Middleware) tellTruncated(set *Set, dropped int) {
+	if m.client.onEvent == nil || m.truncated.Swap(set) == set {
+		return
+	}
+	m.client.onEvent(Event{Kind: EventHeaderTruncated, Version: set.version, Flags: set.Len(), Dropped: dropped})
+}

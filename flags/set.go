@@ -1,0 +1,116 @@
+package flags
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Set is one version of the definitions, compiled. [Parse] makes one. It never
+// changes and is safe for concurrent use; a [Client] swaps one for the next.
+type Set struct {
+	byKey    map[string]*flag
+	ordered  []*flag // by key
+	version  string
+	warnings []string
+	now      func() time.Time
+}
+
+// flag is a definition ready for evaluation.
+type flag struct {
+	enabled   bool
+	static    bool // nothing but the percentage can decide, now and later
+	expireOff bool
+	threshold int   // thousandths of a percent
+	expiryAt  int64 // Unix seconds from which onExpiry counts, 0 for never
+	salt      string
+	allow     map[string]struct{}
+	deny      map[string]struct{}
+	member    string // the flag in Handrail-Flags
+	def       Definition
+}
+
+func newFlag(def Definition) *flag {
+	f := &flag{
+		enabled:   def.Enabled,
+		expireOff: def.OnExpiry == ExpiryOff,
+		threshold: def.RolloutThousandths,
+		salt:      def.Salt,
+		allow:     setOf(def.AllowList),
+		deny:      setOf(def.DenyList),
+		member:    headerMember(def.Key),
+		def:       def,
+	}
+	if !def.Expires.IsZero() && def.OnExpiry != ExpiryKeep {
+		f.expiryAt = endOfDay(def.Expires).Unix()
+	}
+	f.static = f.allow == nil && f.deny == nil && f.expiryAt == 0
+	return f
+}
+
+// setOf is nil for an empty list, which makes a look-up in it cheapest.
+func setOf(keys []string) map[string]struct{} {
+	if len(keys) == 0 {
+		return nil
+	}
+	m := make(map[string]struct{}, len(keys))
+	for _, k := range keys {
+		m[k] = struct{}{}
+	}
+	return m
+}
+
+// newSet compiles definitions whose keys are valid and differ.
+func newSet(defs []Definition, version string, warnings []string) *Set {
+	s := &Set{
+		byKey:    make(map[string]*flag, len(defs)),
+		ordered:  make([]*flag, 0, len(defs)),
+		version:  version,
+		warnings: warnings,
+		now:      time.Now,
+	}
+	for _, def := range defs {
+		f := newFlag(def)
+		s.byKey[def.Key] = f
+		s.ordered = append(s.ordered, f)
+	}
+	slices.SortFunc(s.ordered, func(a, b *flag) int { return strings.Compare(a.def.Key, b.def.Key) })
+	return s
+}
+
+// withClock is s by another clock.
+func (s *Set) withClock(now func() time.Time) *Set {
+	c := *s
+	c.now = now
+	return &c
+}
+
+// Len is the number of flags.
+func (s *Set) Len() int { return len(s.ordered) }
+
+// Keys returns every flag's key, sorted.
+func (s *Set) Keys() []string {
+	keys := make([]string, len(s.ordered))
+	for i, f := range s.ordered {
+		keys[i] = f.def.Key
+	}
+	return keys
+}
+
+// Lookup returns a copy of a flag's definition, and whether there is one.
+func (s *Set) Lookup(key string) (Definition, bool) {
+	f, ok := s.byKey[key]
+	if !ok {
+		return Definition{}, false
+	}
+	def := f.def
+	def.AllowList, def.DenyList = slices.Clone(def.AllowList), slices.Clone(def.DenyList)
+	return def, true
+}
+
+// Version identifies the definitions: the SHA-256 of the file, in hex.
+func (s *Set) Version() string { return s.version }
+
+// Warnings returns what is allowed but hardly meant, as "file:line:column: text",
+// in the file's order; at most MaxWarnings of them.
+func (s *Set) Warnings() []string { return slices.Clone(s.warnings) }

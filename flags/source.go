@@ -1,0 +1,73 @@
+package flags
+
+import (
+	"context"
+
+	"github.com/handrail-go/handrail/internal/filewatch"
+)
+
+// Document is a definition file as a Source found it.
+type Document struct {
+	// Name stands before the line in errors: a path or an address, without
+	// credentials.
+	Name string
+	// Data is YAML or JSON. Nobody changes it after it was handed over.
+	Data []byte
+}
+
+// Source is where definitions come from. The Client decides what becomes of
+// them: whatever a Source delivers is taken whole or not at all.
+type Source interface {
+	// Load reads the definitions now. It returns when ctx ends.
+	Load(ctx context.Context) (Document, error)
+
+	// Watch calls update with each new version of the definitions and with
+	// each failure to read them, one call at a time, until ctx ends. It may
+	// deliver a version that is already known. It returns nil when ctx ended,
+	// and otherwise why it cannot go on; no call of update comes after that.
+	Watch(ctx context.Context, update func(Document, error)) error
+}
+
+// Static is a Source that never changes: definitions that are built into a
+// program. The data must not be changed afterwards.
+func Static(name string, data []byte) Source {
+	return staticSource{Name: name, Data: data}
+}
+
+type staticSource Document
+
+func (s staticSource) Load(context.Context) (Document, error) { return Document(s), nil }
+
+func (s staticSource) Watch(ctx context.Context, _ func(Document, error)) error {
+	<-ctx.Done()
+	return nil
+}
+
+// File is a Source that reads a file and looks at its content twice a second. So
+// it follows a rename over the file, deletion and restoration, and the symlink
+// swap of a Kubernetes ConfigMap.
+//
+// New content counts once it was the same in two looks. That catches a writer
+// at work, not one that stops in the middle for longer and leaves valid YAML
+// behind: replace the file by a rename where you can. Load, which reads once,
+// returns an error that matches fs.ErrNotExist when the file is missing.
+func File(path string) Source { return fileSource(path) }
+
+type fileSource string
+
+func (f fileSource) Load(context.Context) (Document, error) {
+	data, err := filewatch.Read(string(f), MaxFileBytes)
+	return Document{Name: string(f), Data: data}, err
+}
+
+func (f fileSource) Watch(ctx context.Context, update func(Document, error)) error {
+	filewatch.Watch(ctx, filewatch.Config{
+		Path:     string(f),
+		MaxBytes: MaxFileBytes,
+		Initial:  []byte{0}, // differs from every definition file, the empty one included
+		OnChange: func(data []byte, err error) {
+			update(Document{Name: string(f), Data: data}, err)
+		},
+	})
+	return nil
+}
