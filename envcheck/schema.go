@@ -51,12 +51,3 @@ func (s *Schema) Check(env map[string]string, environment string) *Report { pani
 // variable that env leaves unset or empty and for which the schema writes
 // KEY=value.
 func (s *Schema) Defaults(env map[string]string) map[string]string { panic("not yet") }
-
-// ReadEnvFile reads one .env file.
-func ReadEnvFile(path string) (map[string]string, error) { panic("not yet") }
-
-// ReadEnvFiles reads .env files below the process environment and returns all
-// of it.
-func ReadEnvFiles(process map[string]string, paths ...string) (map[string]string, error) {
-	panic("not yet")
-}
