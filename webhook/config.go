@@ -1,0 +1,159 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	defaultTimeout      = 20 * time.Second
+	defaultMaxBodyBytes = 1 << 20
+	maxMaxBodyBytes     = 64 << 20
+	defaultRetention    = 168 * time.Hour
+
+	// leaseMargin is what a lease leaves after the timeout to settle the claim.
+	leaseMargin = 10 * time.Second
+)
+
+// Config configures a [Middleware].
+type Config struct {
+	// Route names the route in keys, events and headers, for example
+	// "stripe": 1 to 64 of A-Z a-z 0-9 . _ -. Required. Renaming it makes
+	// every event a new one.
+	Route string
+	// Verifier judges the messages. Required.
+	Verifier Verifier
+	// Store keeps what became of each event. Required. Routes may share one.
+	Store Store
+
+	// Timeout bounds a delivery from the moment its body is read: waiting for
+	// another copy and the call of the handler. It is below the time the
+	// provider waits for an answer. At least 1 ms. Zero means 20 s.
+	Timeout time.Duration
+	// Lease is how long a claim is exclusive: at least, and by default when
+	// zero, Timeout + 10 s.
+	Lease time.Duration
+	// Retention is how long an outcome is remembered: not below the
+	// provider's retry horizon, nor below Lease. Zero means 168 h.
+	Retention time.Duration
+	// MaxBodyBytes is the largest body that is accepted, at most 64 MiB. Zero
+	// means 1 MiB. Bodies are held in memory, before they are verified.
+	MaxBodyBytes int64
+
+	// DiscardStatuses are the statuses (400 to 599) by which the handler says
+	// that an event must never be sent again: the provider is told that all
+	// is well, the event is dead. Nil means 410; empty means none.
+	DiscardStatuses []int
+	// ReplayAnswers keeps the handler's answers of up to 64 KiB, and gives
+	// them to duplicates: for providers that use the answer. By default a
+	// duplicate is answered {"status":"duplicate"}.
+	ReplayAnswers bool
+
+	// Drain ends the calls in flight when it ends, and refuses new ones. What
+	// was cut off is sent again by the provider, marked as maybe processed.
+	// Nil means never.
+	Drain context.Context
+	// OnEvent is told how each request ended, before the middleware returns,
+	// from any number of goroutines. Nil means nobody is told.
+	OnEvent func(context.Context, Event)
+	// Now is the clock for signatures and durations; leases run on the
+	// store's. Nil means time.Now.
+	Now func() time.Time
+}
+
+// ConfigError is one problem of a Config.
+type ConfigError struct {
+	Field  string
+	Value  string // as written; empty when there was none
+	Reason string
+}
+
+// Error is, for example, `webhook: Timeout: "-1s": must be above zero`.
+func (e *ConfigError) Error() string {
+	if e.Value == "" {
+		return "webhook: " + e.Field + ": " + e.Reason
+	}
+	return fmt.Sprintf("webhook: %s: %q: %s", e.Field, e.Value, e.Reason)
+}
+
+var routeName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// withDefaults returns c with every zero field set, and all problems of c.
+func (c Config) withDefaults() (Config, error) {
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Lease == 0 {
+		c.Lease = c.Timeout + leaseMargin
+	}
+	if c.Retention == 0 {
+		c.Retention = defaultRetention
+	}
+	if c.MaxBodyBytes == 0 {
+		c.MaxBodyBytes = defaultMaxBodyBytes
+	}
+	if c.DiscardStatuses == nil {
+		c.DiscardStatuses = []int{410}
+	}
+	c.DiscardStatuses = slices.Clone(c.DiscardStatuses)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = func(context.Context, Event) {}
+	}
+	return c, c.validate()
+}
+
+func (c Config) validate() error {
+	var problems []error
+	bad := func(field, value, reason string) {
+		problems = append(problems, &ConfigError{Field: field, Value: value, Reason: reason})
+	}
+	if !routeName.MatchString(c.Route) {
+		bad("Route", shorten(c.Route), "must be 1 to 64 of A-Z a-z 0-9 . _ -")
+	}
+	if c.Verifier == nil {
+		bad("Verifier", "", "is required")
+	}
+	if c.Store == nil {
+		bad("Store", "", "is required")
+	}
+	if c.Timeout < time.Millisecond {
+		bad("Timeout", c.Timeout.String(), "must be at least 1ms")
+	}
+	if c.Lease < c.Timeout+leaseMargin {
+		bad("Lease", c.Lease.String(), "must be at least Timeout + "+leaseMargin.String())
+	}
+	if c.Retention < c.Lease {
+		bad("Retention", c.Retention.String(), "must not be below Lease")
+	}
+	if c.Verifier != nil {
+		if p := c.Verifier.Provider(); c.Retention < p.RetryHorizon {
+			bad("Retention", c.Retention.String(), fmt.Sprintf("must not be below the time %s may retry for, %s", p.Name, p.RetryHorizon))
+		}
+	}
+	if c.MaxBodyBytes < 1 || c.MaxBodyBytes > maxMaxBodyBytes {
+		bad("MaxBodyBytes", strconv.FormatInt(c.MaxBodyBytes, 10), "must be 1 to "+strconv.Itoa(maxMaxBodyBytes))
+	}
+	for i, s := range c.DiscardStatuses {
+		if s < 400 || s > 599 {
+			bad(fmt.Sprintf("DiscardStatuses[%d]", i), strconv.Itoa(s), "must be 400 to 599")
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// shorten keeps a value of any length from filling a log.
+func shorten(s string) string {
+	const limit = 64
+	if len(s) > limit {
+		return s[:limit] + "…"
+	}
+	return s
+}

@@ -1,0 +1,59 @@
+// Package webhook takes delivery of signed webhooks: each event is verified on
+// the bytes that were sent, handled once, and acknowledged only when that is
+// on record.
+//
+// A provider delivers at least once and gives up after a schedule of its own.
+// [Middleware] stands between it and a handler:
+//
+//	read the raw body → verify → claim → call the handler → complete → answer
+//
+// # Order in the chain
+//
+// Put it directly before the handler, behind whatever assigns request ids,
+// logs and limits: nothing that decodes, decompresses or re-writes the body
+// may stand before it. One Middleware serves one route, because a route has
+// one provider and one set of secrets.
+//
+// # What is promised
+//
+// A 2xx is given only for an event that is DONE in the [Store], or DEAD by a
+// status in Config.DiscardStatuses. Without faults the handler runs once per
+// event however many copies arrive together. After a fault (a crash, a timeout,
+// a handler that failed half way) it runs again, with a higher fence and, when
+// the earlier outcome is unknown, with Handrail-Webhook-Maybe-Processed: true.
+// A handler that stores Idempotency-Key together with its effect then has at
+// most one effect per event, whatever fails.
+//
+// # The handler's side
+//
+// It gets the body byte for byte, the provider's headers untouched, and
+//
+//	Idempotency-Key: stripe/evt_1NG8Du2eZvKYlo2CUI79vXWy
+//	Handrail-Webhook-Attempt: 2
+//	Handrail-Webhook-Fence: 2
+//	Handrail-Webhook-Maybe-Processed: true      (absent otherwise)
+//	Handrail-Request-Verified: stripe
+//
+// Inbound headers of these names are removed first. A Go handler reads the
+// same from [DeliveryFrom]. The call is detached from the client: a provider
+// that hangs up does not end it, only Config.Timeout and Config.Drain do. Its
+// answer is held back (up to 1 MiB; of a longer one only the status counts)
+// until the store has recorded the outcome. A handler must return when the
+// context of its request ends: one that does not is left behind after a second
+// and its answer dropped.
+//
+// # When the store is down
+//
+// The answer is 503 with Retry-After and the handler is not called: the
+// provider keeps the event and sends it again. There is no other policy,
+// because going on without the store would break the promise.
+//
+// # Security
+//
+// Verification comes before anything else: a request without a valid signature
+// reaches neither the store nor the handler, and costs one read of at most
+// Config.MaxBodyBytes. Bodies, signatures and secrets are never part of an
+// error or an [Event]. Sign-offs of the middleware itself are Handrail-*
+// headers, so a service that is reachable around the middleware must not trust
+// them.
+package webhook

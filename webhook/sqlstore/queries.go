@@ -1,0 +1,72 @@
+package sqlstore
+
+import "strings"
+
+// queries are the statements of a Store, in the words of one database.
+type queries struct{ get, claim, settle, purge string }
+
+// dialect is all that differs between databases.
+type dialect struct {
+	// now is an expression: milliseconds since 1970 on the database's clock,
+	// the same throughout a statement.
+	now string
+	// table is the name of the table of deliveries.
+	table string
+}
+
+// render fills the dialect into the statements below.
+//
+// Columns: state as webhook.State; maybe_processed 0 or 1; times in
+// milliseconds since 1970; updated_at is when the row last changed.
+func (d dialect) render() queries {
+	fill := strings.NewReplacer("{now}", d.now, "{table}", d.table).Replace
+	return queries{get: fill(getRow), claim: fill(claimRow), settle: fill(settleRow), purge: fill(purgeRows)}
+}
+
+const getRow = `
+SELECT state, fence, attempt, maybe_processed, body_digest, lease_until - {now},
+       answer_status, answer_type, answer_body
+FROM {table}
+WHERE event_key = $1 AND expires_at > {now}`
+
+// claimRow takes an absent key, one past its retention (as if absent), one to
+// retry, or one whose lease has ended; of any other it returns no row.
+// $1 key, $2 digest, $3 lease, $4 retention, $5 refuse another body.
+const claimRow = `
+INSERT INTO {table} AS d
+  (event_key, state, fence, attempt, maybe_processed, body_digest,
+   lease_until, retention_ms, expires_at, updated_at)
+SELECT $1, 1, 1, 1, 0, $2, t.now + $3, $4, t.now + $3 + $4, t.now
+FROM (SELECT {now} AS now) AS t
+WHERE true
+ON CONFLICT (event_key) DO UPDATE SET
+  state = 1,
+  fence = CASE WHEN d.expires_at <= excluded.updated_at THEN 1 ELSE d.fence + 1 END,
+  attempt = CASE WHEN d.expires_at <= excluded.updated_at THEN 1 ELSE d.attempt + 1 END,
+  maybe_processed = CASE WHEN d.expires_at <= excluded.updated_at THEN 0
+                         WHEN d.state = 1 THEN 1 ELSE d.maybe_processed END,
+  body_digest = CASE WHEN d.expires_at <= excluded.updated_at THEN excluded.body_digest ELSE d.body_digest END,
+  lease_until = excluded.lease_until,
+  retention_ms = excluded.retention_ms,
+  expires_at = excluded.expires_at,
+  updated_at = excluded.updated_at,
+  answer_status = NULL, answer_type = NULL, answer_body = NULL
+WHERE d.expires_at <= excluded.updated_at
+   OR ((d.state = 2 OR (d.state = 1 AND d.lease_until <= excluded.updated_at))
+       AND ($5 = 0 OR d.body_digest = excluded.body_digest))
+RETURNING fence, attempt, maybe_processed, body_digest`
+
+// settleRow ends the claim with fence $2: $3 the new state, $4 whether it may
+// have been processed, $5 to $7 the answer.
+const settleRow = `
+UPDATE {table} SET
+  state = $3,
+  maybe_processed = CASE WHEN $4 = 1 THEN 1 ELSE maybe_processed END,
+  expires_at = {now} + retention_ms,
+  updated_at = {now},
+  answer_status = $5, answer_type = $6, answer_body = $7
+WHERE event_key = $1 AND fence = $2 AND state = 1 AND expires_at > {now}`
+
+const purgeRows = `
+DELETE FROM {table} WHERE event_key IN (
+  SELECT event_key FROM {table} WHERE expires_at <= {now} LIMIT $1)`

@@ -1,0 +1,139 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// sqliteDialect: 'now' is fixed within a step of a statement.
+var sqliteDialect = dialect{
+	now:   "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
+	table: "handrail_deliveries",
+}
+
+// sqliteSchema holds the steps of the schema: applied in order, counted by
+// PRAGMA user_version, never edited once released.
+var sqliteSchema = []string{`
+CREATE TABLE handrail_deliveries (
+  event_key       TEXT PRIMARY KEY NOT NULL,
+  state           INTEGER NOT NULL,
+  fence           INTEGER NOT NULL,
+  attempt         INTEGER NOT NULL,
+  maybe_processed INTEGER NOT NULL,
+  body_digest     BLOB NOT NULL,
+  lease_until     INTEGER NOT NULL,
+  retention_ms    INTEGER NOT NULL,
+  expires_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL,
+  answer_status   INTEGER,
+  answer_type     TEXT,
+  answer_body     BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX handrail_deliveries_expires_at ON handrail_deliveries (expires_at);`}
+
+// ErrSchemaNewer is returned for a database that a later version has written.
+var ErrSchemaNewer = errors.New("sqlstore: the database has a newer schema than this program knows")
+
+// sqliteReaders is how many reads run side by side. SQLite has one writer.
+const sqliteReaders = 4
+
+// OpenSQLite opens the store in the file at path. The file is created with
+// mode 0600 when it is absent, and so is its directory with 0700; what exists
+// keeps its mode. The schema is brought up to date.
+//
+// Errors: [ErrSchemaNewer], those of the file system and of SQLite.
+func OpenSQLite(ctx context.Context, path string) (*Store, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	write, err := sql.Open("sqlite", sqliteURI(path, nil))
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	// One connection: writers of this process queue here, in order, instead
+	// of in SQLite's lock, which is polled.
+	write.SetMaxOpenConns(1)
+	if err := migrateSQLite(ctx, write); err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	read, err := sql.Open("sqlite", sqliteURI(path, url.Values{"_query_only": {"1"}}))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlstore: %w", err), write.Close())
+	}
+	read.SetMaxOpenConns(sqliteReaders)
+	read.SetMaxIdleConns(sqliteReaders)
+	return &Store{read: read, write: write, q: sqliteDialect.render()}, nil
+}
+
+func sqliteURI(path string, more url.Values) string {
+	q := url.Values{
+		"_busy_timeout": {"5000"},
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"FULL"},
+		"_txlock":       {"immediate"},
+	}
+	for name, values := range more {
+		q[name] = values
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
+}
+
+// createPrivate makes the file before SQLite does, which would make it
+// readable by all. SQLite gives the -wal and -shm files the same mode.
+func createPrivate(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return f.Close()
+}
+
+// migrateSQLite applies the steps that are missing, in one transaction that
+// holds the write lock, so that processes which start together do it once.
+func migrateSQLite(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("sqlstore: schema: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("sqlstore: schema: %w", err)
+	}
+	if version > len(sqliteSchema) {
+		return ErrSchemaNewer
+	}
+	if version == len(sqliteSchema) {
+		return nil
+	}
+	for _, step := range sqliteSchema[version:] {
+		if _, err := tx.ExecContext(ctx, step); err != nil {
+			return fmt.Errorf("sqlstore: schema: %w", err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(sqliteSchema))); err != nil {
+		return fmt.Errorf("sqlstore: schema: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("sqlstore: schema: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Verifier judges a delivery by the bytes that were sent.
+//
+// Safety: one value serves any number of goroutines.
+type Verifier interface {
+	// Provider describes who signs. It is the same on every call.
+	Provider() Provider
+
+	// Verify returns what the message says about itself when its signature
+	// holds. It does not change the message and keeps nothing of it.
+	//
+	// Errors: one that matches [ErrNoSignature], [ErrMalformedSignature],
+	// [ErrSignatureMismatch] or [ErrTimestamp] when the message is refused,
+	// [ErrSecretUnavailable] when it could not be judged. None holds key
+	// material, the signature or the body. The signature is judged before the
+	// age: ErrTimestamp says that the provider itself signed the message.
+	Verify(m Message) (Verified, error)
+}
+
+// Provider is what the middleware needs to know of whoever sends.
+type Provider struct {
+	// Name is the label of events and metrics, for example "stripe".
+	Name string
+	// RetryHorizon is how long after the first attempt the provider may still
+	// deliver an event by itself; 0 when that is not known. Config.Retention
+	// is not below it.
+	RetryHorizon time.Duration
+}
+
+// Message is one delivery as it arrived.
+type Message struct {
+	Header http.Header
+	// Body is the raw body: not decompressed, not parsed. Read-only.
+	Body []byte
+	// Now is when the message is judged. Zero means time.Now().
+	Now time.Time
+}
+
+// Verified is what a valid message says.
+type Verified struct {
+	// ID is the provider's id of the event, for example
+	// "evt_1NG8Du2eZvKYlo2CUI79vXWy": the same for every copy and every retry
+	// of one event. Empty: the message names no event, and is refused.
+	ID string
+	// IDSigned reports whether the signature covers ID. When it does, a
+	// different body under the same id is the same event, rendered anew. When
+	// it does not, it is somebody's replay, and is refused.
+	IDSigned bool
+	// Type is the provider's type of the event, for example
+	// "invoice.paid". Empty when there is none.
+	Type string
+	// APIVersion is the version the body was rendered in, where the provider
+	// says so.
+	APIVersion string
+	// SecretIndex is the position, in the verifier's configuration, of the
+	// secret that matched. A secret that no longer matches anything can go.
+	SecretIndex int
+}
+
+// Why a message was refused.
+var (
+	// ErrNoSignature: the header that carries the signature is absent.
+	ErrNoSignature = errors.New("webhook: no signature")
+	// ErrMalformedSignature: that header cannot be understood.
+	ErrMalformedSignature = errors.New("webhook: malformed signature")
+	// ErrSignatureMismatch: no configured secret signed these bytes.
+	ErrSignatureMismatch = errors.New("webhook: signature does not match")
+	// ErrTimestamp: the signature is valid but not from now. It is one of
+	// ErrTimestampTooOld and ErrTimestampInFuture.
+	ErrTimestamp = errors.New("webhook: timestamp outside the tolerance")
+	// ErrTimestampTooOld: signed before now - tolerance.
+	ErrTimestampTooOld = fmt.Errorf("%w: too old", ErrTimestamp)
+	// ErrTimestampInFuture: signed after now + tolerance.
+	ErrTimestampInFuture = fmt.Errorf("%w: in the future", ErrTimestamp)
+	// ErrSecretUnavailable: the secrets could not be had, so the message was
+	// not judged. The answer is 503, any other error of a Verifier is 400.
+	ErrSecretUnavailable = errors.New("webhook: secret unavailable")
+	// ErrNoEventID: the signature is valid, but the message names no event.
+	ErrNoEventID = errors.New("webhook: no event id")
+)
