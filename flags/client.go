@@ -135,7 +135,8 @@ func (c *Client) Err() error {
 func (c *Client) Set() *Set { return c.set.Load() }
 
 // Enabled reports whether a flag is on for a targeting key. A flag that cannot
-// be evaluated is off. It does not allocate.
+// be evaluated is off. It does not allocate for targeting keys of at most
+// MaxTargetingKeyBytes.
 func (c *Client) Enabled(key, targetingKey string) bool {
 	if c.onEvaluation == nil {
 		return c.set.Load().Enabled(key, targetingKey)

@@ -1,7 +1,8 @@
 package flags
 
 // Enabled reports whether a flag is on for a targeting key. A flag that cannot
-// be evaluated is off. It does not allocate.
+// be evaluated is off. It does not allocate for targeting keys of at most
+// MaxTargetingKeyBytes.
 func (s *Set) Enabled(key, targetingKey string) bool {
 	f := s.byKey[key]
 	if f == nil {

@@ -28,10 +28,26 @@ func (h Hash) Bucket(salt, targetingKey string) int {
 	return flagd2Bucket(salt, targetingKey)
 }
 
-// flagd2Bucket joins salt and key on the stack; only a pair longer than the
-// buffer allocates.
+// flagd2Bucket joins salt and key on the stack, in a small buffer when that
+// will do, since clearing it is most of the work for a short key.
 func flagd2Bucket(salt, targetingKey string) int {
 	var stack [128]byte
-	joined := append(append(stack[:0], salt...), targetingKey...)
+	if len(salt)+len(targetingKey) > len(stack) {
+		return longFlagd2Bucket(salt, targetingKey)
+	}
+	return place(append(append(stack[:0], salt...), targetingKey...))
+}
+
+// longFlagd2Bucket holds the longest salt and targeting key of a request;
+// only beyond that does it allocate.
+//
+//go:noinline
+func longFlagd2Bucket(salt, targetingKey string) int {
+	var stack [MaxKeyBytes + MaxTargetingKeyBytes]byte
+	return place(append(append(stack[:0], salt...), targetingKey...))
+}
+
+// place scales a hash to 0 to FullRollout-1.
+func place(joined []byte) int {
 	return int(uint64(murmur3.Sum32(joined)) * FullRollout >> 32)
 }
