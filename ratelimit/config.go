@@ -1,0 +1,118 @@
+package ratelimit
+
+import (
+	"net/http"
+	"time"
+)
+
+// OnStoreError says what happens to a request when the Limiter fails.
+type OnStoreError string
+
+// What a failing store leads to.
+const (
+	Local OnStoreError = "local" // Config.Fallback decides
+	Deny  OnStoreError = "deny"  // 503
+	Pass  OnStoreError = "allow" // the request passes uncounted
+)
+
+// Mode says whether a policy refuses.
+type Mode string
+
+// The modes of a Policy.
+const (
+	Enforce Mode = "enforce"
+	Shadow  Mode = "shadow" // counts and tells, never refuses
+)
+
+// RetryAfterForm says what a refused client is told.
+type RetryAfterForm string
+
+// What Retry-After holds.
+const (
+	RetryExact RetryAfterForm = "exact" // the time until the next admission
+	RetryFixed RetryAfterForm = "fixed" // always the window: tells nothing about earlier requests
+)
+
+// A Policy limits the requests that it matches, by subject.
+type Policy struct {
+	Name    string   // unique; 1 to 64 of A–Z a–z 0–9 . _ -; part of the store's key
+	Methods []string // as in "POST"; empty means every method
+	Paths   []string // patterns with *, {name} and **; empty means every path
+	Exact   bool     // match Paths case-sensitively, with trailing slash and ;params
+
+	// Key is what a subject is made of: "ip", "header:NAME", "cookie:NAME";
+	// several make one composite key. Empty means "ip" alone. A header or cookie
+	// that is absent, empty or sent more than once counts as the empty value, so
+	// that leaving it out or repeating it leads to one shared subject, never
+	// past the limit. Cookie values are compared percent-decoded.
+	Key        []string
+	IPv6Prefix int // bits of an IPv6 address that make a subject; 0 means 64
+
+	Limit  int           // 1 to MaxCount
+	Window time.Duration // MinWindow to MaxWindow
+
+	OnStoreError OnStoreError   // "" means Local
+	Mode         Mode           // "" means Enforce
+	RetryAfter   RetryAfterForm // "" means RetryExact
+
+	// Allow lists networks (CIDR, address, "private", "loopback") whose clients
+	// are neither counted nor refused.
+	Allow []string
+}
+
+// AuthPolicy is the policy for credential endpoints: 8 POST requests in 10
+// minutes by ip, on the paths where sign-in usually lives.
+func AuthPolicy() Policy {
+	return Policy{
+		Name:    "auth",
+		Methods: []string{http.MethodPost},
+		Paths: []string{
+			"/login", "/signin", "/sign-in",
+			"/auth/login", "/auth/verify",
+			"/api/login", "/api/auth/login", "/api/auth/verify",
+			"/api/auth/callback/credentials",
+			"/api/*/auth/login", "/api/*/auth/verify",
+		},
+		Key:    []string{"ip"},
+		Limit:  8,
+		Window: 10 * time.Minute,
+	}
+}
+
+// Config makes a Middleware.
+type Config struct {
+	Policies []Policy // every one that matches a request is applied; none means no limit
+
+	Limiter Limiter // nil means a Memory of its own
+
+	// Fallback decides for policies with OnStoreError Local while Limiter
+	// fails. Every decision of Limiter is mirrored into it, so that it starts
+	// warm. Nil means a Memory of its own; pass one to keep it across a change
+	// of configuration. It is not used when Limiter is a Memory.
+	Fallback *Memory
+
+	// TrustedProxies are the networks (CIDR, address, "private", "loopback")
+	// whose ForwardedHeader is believed. Empty means none: the peer's address
+	// counts. A network that holds every address is refused.
+	TrustedProxies []string
+
+	// DangerouslyTrustAllProxies believes ForwardedHeader from anyone: every
+	// client can then choose its own address, and with it its own limit.
+	DangerouslyTrustAllProxies bool
+
+	ForwardedHeader string // "X-Forwarded-For" or "Forwarded"; "" means X-Forwarded-For
+
+	// KeySecret keys the digest of subjects (HMAC-SHA-256), so that a reader of
+	// the store cannot test guesses against it. Empty means plain SHA-256. All
+	// instances on one store need the same; a change starts every count anew.
+	KeySecret []byte
+
+	Namespace string // keeps services on one store apart, charset as Policy.Name; "" means "default"
+
+	// OnEvent is told every outcome, on the request's goroutine. It must be safe
+	// for concurrent use and must not block. Nil means nobody is told.
+	OnEvent func(Event)
+
+	// Now is the clock of a Memory made here; nil means time.Now.
+	Now func() time.Time
+}

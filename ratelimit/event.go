@@ -1,0 +1,28 @@
+package ratelimit
+
+import "time"
+
+// An Outcome says what came of one policy on one request.
+type Outcome string
+
+// The outcomes. Every policy that matches a request yields exactly one of
+// them, except that StoreError comes in addition to it.
+const (
+	Allowed      Outcome = "allowed"       // counted, and passed on
+	Denied       Outcome = "denied"        // over the limit: 429
+	ShadowDenied Outcome = "shadow_denied" // over the limit, but the policy only watches
+	Exempt       Outcome = "exempt"        // from a network in Policy.Allow: not counted
+	Released     Outcome = "released"      // admitted, and given back since the request was refused
+	Unavailable  Outcome = "unavailable"   // the store failed under OnStoreError Deny: 503
+	Canceled     Outcome = "canceled"      // the request's context ended before the decision
+	StoreError   Outcome = "store_error"   // the store failed; Cause says how
+)
+
+// An Event tells of one outcome.
+type Event struct {
+	Policy     string        // its name
+	Outcome    Outcome       //
+	RetryAfter time.Duration // exact wait, with Denied and ShadowDenied
+	Local      bool          // decided by the fallback, because the store failed
+	Cause      error         // with StoreError and Canceled
+}

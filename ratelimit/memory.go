@@ -1,0 +1,178 @@
+package ratelimit
+
+import (
+	"context"
+	"hash/maphash"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// DefaultMaxKeys is how many keys a Memory keeps unless told otherwise.
+const DefaultMaxKeys = 1 << 17
+
+// MemoryConfig makes a Memory.
+type MemoryConfig struct {
+	// MaxKeys bounds the keys kept; 0 means DefaultMaxKeys. A key costs about
+	// 350 bytes for limits up to 8, and up to 8 bytes more per unit of a larger
+	// limit.
+	MaxKeys int
+
+	// Now is the clock; nil means the monotonic one of package time.
+	Now func() time.Time
+}
+
+// Memory is a Limiter in the memory of this process: an exact sliding window.
+// It starts no goroutine.
+//
+// At most MaxKeys keys are kept, spread over shards of equal size. A new key in
+// a full shard takes the place of one that is not blocked and was not admitted
+// of late; only when every key of the shard is blocked does the one go whose
+// block ends first. A key that is driven out begins anew. Keys without a live
+// admission are dropped as new ones come.
+//
+// A clock that steps backward neither admits more nor blocks anything beyond
+// the window plus the step.
+type Memory struct {
+	now    func() time.Time
+	base   time.Time
+	seed   maphash.Seed
+	shards []shard
+}
+
+// shardKeys is the least number of keys worth a shard of their own.
+const (
+	shardKeys = 1024
+	maxShards = 64
+)
+
+// NewMemory returns an empty Memory, or every problem of cfg as *ConfigError,
+// joined.
+func NewMemory(cfg MemoryConfig) (*Memory, error) {
+	var p problems
+	if cfg.MaxKeys < 0 {
+		p.addf("MaxKeys", strconv.Itoa(cfg.MaxKeys), "must not be negative")
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if cfg.MaxKeys == 0 {
+		cfg.MaxKeys = DefaultMaxKeys
+	}
+	n := min(max(cfg.MaxKeys/shardKeys, 1), maxShards)
+	m := &Memory{now: cfg.Now, seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	if m.now != nil {
+		m.base = m.now()
+	} else {
+		m.base = time.Now()
+	}
+	for i := range m.shards {
+		m.shards[i].init(cfg.MaxKeys / n)
+	}
+	return m, nil
+}
+
+// Allow implements Limiter. Its only error is that of a limit out of bounds.
+func (m *Memory) Allow(_ context.Context, key string, limit Limit) (Decision, error) {
+	if err := limit.Validate(); err != nil {
+		return Decision{}, err
+	}
+	return m.allow(key, limit), nil
+}
+
+// Refund implements Limiter. It never fails.
+func (m *Memory) Refund(_ context.Context, key string, _ Limit, d Decision) error {
+	m.refund(key, d)
+	return nil
+}
+
+// Mirror records what another Limiter decided on key just now, so that m can
+// take over from it: an admission is recorded even beyond the limit, and after
+// a refusal m refuses for as long. It returns m's own decision for Refund.
+//
+// When m takes over, it admits at most limit.Count in any window beyond what the
+// other Limiter admitted, however often the two change places: what the other
+// admitted through this process counts in m as well.
+func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
+	if limit.Validate() != nil {
+		return Decision{}
+	}
+	s := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.clock()
+	e := s.entry(key, limit, now)
+	if !d.Allowed {
+		e.times.fill(now+int64(d.RetryAfter)-int64(limit.Window), limit.Count)
+		s.settle(e, now)
+		return Decision{}
+	}
+	return s.admit(e, now)
+}
+
+// Len is the number of keys kept.
+func (m *Memory) Len() int {
+	n := 0
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		n += len(s.keys)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func (m *Memory) allow(key string, limit Limit) Decision {
+	s := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.clock()
+	e := s.entry(key, limit, now)
+	if end, full := e.times.blockedUntil(limit); full && e.times.later(now) < end {
+		s.settle(e, now)
+		return Decision{RetryAfter: time.Duration(end - now)}
+	}
+	return s.admit(e, now)
+}
+
+func (m *Memory) refund(key string, d Decision) {
+	if !d.Allowed {
+		return
+	}
+	s := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.keys[key]
+	if e == nil || !e.times.remove(d.Token) {
+		return
+	}
+	s.settle(e, m.clock())
+}
+
+// clock is the time in nanoseconds since m was made. It is read under the
+// shard's lock, so that a key sees no reordered times.
+func (m *Memory) clock() int64 {
+	if m.now != nil {
+		return int64(m.now().Sub(m.base))
+	}
+	return int64(time.Since(m.base))
+}
+
+func (m *Memory) shard(key string) *shard {
+	if len(m.shards) == 1 {
+		return &m.shards[0]
+	}
+	return &m.shards[maphash.String(m.seed, key)%uint64(len(m.shards))]
+}
+
+// shard is one lock's worth of keys. Every key is in exactly one of open and
+// blocked.
+type shard struct {
+	mu      sync.Mutex
+	keys    map[string]*entry
+	open    []*entry  // not known to be blocked; a clock hand goes round
+	blocked blockHeap // blocked as of its last decision; the first to end on top
+	hand    int
+	max     int
+	_       [32]byte // keeps neighbours' locks off this cache line
+}
