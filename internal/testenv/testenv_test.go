@@ -29,7 +29,7 @@ func TestFreePortNeverRepeats(t *testing.T) {
 		if err != nil {
 			t.Fatalf("a free port that cannot be listened on: %v", err)
 		}
-		defer l.Close()
+		t.Cleanup(func() { _ = l.Close() })
 	}
 }
 

@@ -1,0 +1,43 @@
+# The goals that a contributor needs; `make` alone lists them. GNU make 3.81,
+# which macOS has, is enough.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo deps test check bench fuzz build fmt fresh
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TESTFLAGS =
+FUZZTIME  = 30s
+
+help: ## list the goals
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the sidecar in front of a sample app and print what to try
+	go run ./cmd/handrail demo
+
+deps: ## install what the tests need (redis-server, postgresql, gcc, curl) and the Go modules
+	@hack/deps.sh
+
+# The race detector needs cgo. A package that takes longer than the timeout hangs.
+test: deps ## run all tests with the race detector on private servers
+	CGO_ENABLED=1 HANDRAIL_TEST_SERVERS=required go test -race -shuffle=on -timeout 8m $(TESTFLAGS) ./...
+
+check: ## look for what tests do not see: format, vet, go.mod, linters
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go mod tidy -diff
+	go tool -modfile=tools/go.mod golangci-lint run ./...
+
+bench: ## run all benchmarks
+	go test -run '^$$' -bench . ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@hack/fuzz.sh $(FUZZTIME)
+
+build: ## build static binaries into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+fmt: ## format the Go files
+	gofmt -w .
+
+fresh: ## run the tests on a fresh Debian inside a folder (root, debootstrap)
+	hack/fresh-machine.sh make test
