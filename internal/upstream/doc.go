@@ -1,0 +1,38 @@
+// Package upstream is the reverse proxy of the sidecar: one http.Handler that
+// passes requests to one upstream and its answers back, byte for byte where
+// HTTP allows it.
+//
+// It is the last handler of the chain. It changes nothing that a rule has
+// matched: path, query string and Host go on as they stand in the request. It
+// removes hop-by-hop fields both ways, writes the X-Forwarded-* fields (and
+// Forwarded, when that is the configured one), and streams bodies in both
+// directions without holding more than one buffer of each.
+//
+// # When the upstream is down
+//
+// A refused dial is answered at once with 502, an upstream that does not
+// answer in Config.Timeout with 504. *Error tells whether a byte of the request
+// reached a connection, which decides whether it may be sent again. An answer
+// that breaks off aborts the client's connection, so that a part never looks
+// like the whole: ServeHTTP panics with http.ErrAbortHandler, which net/http
+// expects and other callers must recover.
+//
+// # Repeated requests
+//
+// A request is sent again, once, on a new connection when an idle connection
+// turns out to be dead and nothing of the request was written, or when its
+// method is GET, HEAD, OPTIONS or TRACE, it has no body, and no byte of an
+// answer came. All others are sent at most once. WithFreshConn rules out even
+// that.
+//
+// # Security
+//
+//   - A client cannot remove the fields that the sidecar sets by naming them in
+//     Connection.
+//   - Upgrades to another version of HTTP or to TLS are not passed on: behind
+//     one, requests would bypass every rule.
+//   - Trailers that carry the name of a field that the sidecar vouches for are
+//     dropped.
+//   - Forwarding fields of a peer that is not trusted are replaced. Who is
+//     trusted is told by clientip.NewContext; without it nobody is.
+package upstream

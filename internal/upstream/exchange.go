@@ -1,0 +1,264 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"sync/atomic"
+)
+
+// maxInformational bounds the 1xx answers to one request: far more than any
+// app sends, few enough that an upstream in a loop does not hold a request.
+const maxInformational = 100
+
+var (
+	errSlow          = errors.New("no byte from the upstream in time")
+	errInformational = errors.New("too many informational answers")
+)
+
+// An exchange is one request on its way. It is the context of the outbound
+// request: the caller's, with a cancel of its own, and itself as a value.
+type exchange struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	in     *http.Request
+	w      http.ResponseWriter
+	dog    watchdog
+
+	upgrade bool         // an upgrade is asked for
+	once    bool         // sent at most once, on a connection of its own
+	body    *requestBody // nil: none
+
+	// Of the goroutine that runs RoundTrip.
+	conn    *conn // nil: none yet, or HTTP/2
+	reused  bool  // conn has carried requests before
+	earlier bool  // an earlier attempt was written
+
+	wroteFrame atomic.Bool // HTTP/2: a HEADERS frame was begun
+
+	early struct { // 1xx answers come on another goroutine
+		sync.Mutex
+		count int
+		over  bool // RoundTrip has returned: w belongs to the handler again
+	}
+
+	begun   bool  // the answer's header goes to the client
+	readErr error // of the answer's body, other than its end
+}
+
+type exchangeKey struct{}
+
+// Value implements context.Context.
+func (ex *exchange) Value(key any) any {
+	if _, ok := key.(exchangeKey); ok {
+		return ex
+	}
+	return ex.Context.Value(key)
+}
+
+func exchangeOf(ctx context.Context) *exchange {
+	ex, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return ex
+}
+
+func newExchange(w http.ResponseWriter, r *http.Request, config *Config) *exchange {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	ex := &exchange{Context: ctx, cancel: cancel, in: r, w: w}
+	ex.dog.start(config.Timeout, config.IdleTimeout, func() { cancel(errSlow) })
+	return ex
+}
+
+// end releases what the exchange holds.
+func (ex *exchange) end() {
+	ex.dog.stop()
+	ex.cancel(nil)
+}
+
+// trace watches the outbound request. It replaces the trace of
+// httputil.ReverseProxy, which forgets the header that outer handlers have set
+// when it passes a 1xx answer on.
+func (ex *exchange) trace(http2 bool) *httptrace.ClientTrace {
+	t := &httptrace.ClientTrace{GotConn: ex.gotConn, Got1xxResponse: ex.gotInformational}
+	if http2 {
+		t.WroteHeaderField = func(string, []string) { ex.wroteFrame.Store(true) }
+	}
+	return t
+}
+
+func (ex *exchange) gotConn(info httptrace.GotConnInfo) {
+	ex.earlier = ex.written()
+	ex.reused = info.Reused
+	if c, ok := info.Conn.(*conn); ok {
+		c.begin()
+		ex.conn = c
+	}
+}
+
+// written reports whether a byte of the request may have reached the upstream.
+func (ex *exchange) written() bool {
+	return ex.earlier || ex.wroteFrame.Load() || ex.conn != nil && ex.conn.wrote.Load()
+}
+
+// mayRepeat reports whether the failed request can be sent on a new connection
+// without the upstream seeing it twice.
+func (ex *exchange) mayRepeat() bool {
+	return !ex.once && ex.reused && !ex.written() && (ex.body == nil || !ex.body.touched.Load()) && ex.Err() == nil
+}
+
+// gotInformational passes a 1xx answer on. HTTP/1.0 clients know none (RFC 9110
+// section 15.2).
+func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) error {
+	ex.early.Lock()
+	defer ex.early.Unlock()
+	if ex.early.count++; ex.early.count > maxInformational {
+		return errInformational
+	}
+	if ex.early.over || !ex.in.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	h := ex.w.Header()
+	final := maps.Clone(h)
+	clear(h)
+	maps.Copy(h, http.Header(header))
+	removeHopByHop(h)
+	ex.w.WriteHeader(code)
+	clear(h)
+	maps.Copy(h, final)
+	return nil
+}
+
+// returned marks the end of RoundTrip.
+func (ex *exchange) returned() {
+	ex.dog.headerCame()
+	ex.early.Lock()
+	ex.early.over = true
+	ex.early.Unlock()
+}
+
+// failure tells what an error of RoundTrip means.
+func (ex *exchange) failure(err error) *Error {
+	e := &Error{Written: ex.written(), Err: err}
+	var bodyErr error
+	if ex.body != nil {
+		bodyErr = ex.body.failed()
+	}
+	var dial net.Error
+	switch {
+	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
+		e.Kind = Timeout
+	case ex.in.Context().Err() != nil:
+		e.Kind = Gone
+	case bodyErr != nil:
+		e.Kind, e.Err = BadRequest, bodyErr
+		if clientLeft(bodyErr) {
+			e.Kind = Gone
+		}
+	case e.Written:
+		e.Kind = NoAnswer
+	case errors.As(err, &dial) && dial.Timeout():
+		e.Kind = Timeout
+	default:
+		e.Kind = NotWritten
+	}
+	return e
+}
+
+// aborted tells why an answer that had begun did not reach the client whole.
+func (ex *exchange) aborted() *Error {
+	e := &Error{Kind: Truncated, Written: true, Err: ex.readErr}
+	switch {
+	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
+		e.Kind, e.Err = Timeout, errSlow
+	case ex.readErr == nil || ex.in.Context().Err() != nil:
+		e.Kind, e.Err = Gone, context.Cause(ex.in.Context())
+		if e.Err == nil {
+			e.Err = errors.New("the client's connection failed")
+		}
+	}
+	return e
+}
+
+// A requestBody is the client's body on its way to the upstream.
+type requestBody struct {
+	io.Reader // not its Close: httputil.ReverseProxy closes what it wrapped
+	ex        *exchange
+	trailer   http.Header // of the outbound request; filled at the end
+	touched   atomic.Bool
+
+	mu  sync.Mutex
+	err error
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.touched.Store(true)
+	b.ex.dog.bodyWait()
+	n, err := b.Reader.Read(p)
+	b.ex.dog.bodyMoved()
+	switch {
+	case err == io.EOF:
+		copyTrailer(b.trailer, b.ex.in.Trailer)
+	case err != nil:
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// Close does nothing, so that an unread body survives a failed attempt.
+func (b *requestBody) Close() error { return nil }
+
+// failed returns the error that ended the body before its time.
+func (b *requestBody) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// An answerBody is the upstream's body on its way to the client.
+type answerBody struct {
+	io.ReadCloser
+	ex *exchange
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	b.ex.dog.answerWait()
+	n, err := b.ReadCloser.Read(p)
+	b.ex.dog.answerMoved()
+	if err != nil && err != io.EOF {
+		b.ex.readErr = err
+	}
+	return n, err
+}
+
+// A tunnel is the upstream's side of an upgraded connection.
+type tunnel struct {
+	io.ReadWriteCloser
+	ex *exchange
+}
+
+func (t *tunnel) Read(p []byte) (int, error) {
+	t.ex.dog.answerWait()
+	n, err := t.ReadWriteCloser.Read(p)
+	t.ex.dog.answerWait()
+	return n, err
+}
+
+func (t *tunnel) Write(p []byte) (int, error) {
+	t.ex.dog.answerWait()
+	return t.ReadWriteCloser.Write(p)
+}
+
+// CloseWrite passes the client's half-close on.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

@@ -1,0 +1,239 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"github.com/handrail-go/handrail/internal/httpx"
+)
+
+const (
+	// idleConnTimeout stays below the keep-alive timeouts of app servers
+	// (gunicorn 2 s, Node 5 s), so that it is the proxy that closes an idle
+	// connection. Were it the app, a request written at that moment would be
+	// lost, and one that is not idempotent cannot be sent again. A dial on the
+	// same machine, once a second at most, costs less.
+	idleConnTimeout = time.Second
+
+	// maxIdleConns is per upstream; the timeout above is what bounds them.
+	maxIdleConns = 1024
+
+	// maxHeaderBytes of one answer.
+	maxHeaderBytes = 256 << 10
+
+	// continueTimeout is how long the upstream may take to answer Expect:
+	// 100-continue before the body is asked for and sent anyway.
+	continueTimeout = time.Second
+
+	// flushInterval bounds how long bytes of an answer of known length wait in
+	// the server's buffer. Those of unknown length, and events, do not wait.
+	flushInterval = 50 * time.Millisecond
+
+	copyBufferSize = 32 << 10
+)
+
+// standard is the engine on httputil.ReverseProxy and http.Transport.
+type standard struct {
+	config Config
+	target target
+	proxy  *httputil.ReverseProxy
+	pooled *http.Transport
+	fresh  *http.Transport // a connection for each request; repeats nothing
+}
+
+func newStandard(config Config, t target, dial dialFunc) *standard {
+	s := &standard{config: config, target: t}
+	s.pooled = newTransport(t, dial)
+	s.fresh = newTransport(t, dial)
+	s.fresh.DisableKeepAlives = true
+	s.proxy = &httputil.ReverseProxy{
+		Rewrite:        s.rewrite,
+		Transport:      s,
+		FlushInterval:  flushInterval,
+		BufferPool:     new(bufferPool),
+		ModifyResponse: s.modifyResponse,
+		ErrorHandler:   s.handleError,
+		ErrorLog:       log.New(io.Discard, "", 0), // OnError and OnAbort tell
+	}
+	return s
+}
+
+func newTransport(t target, dial dialFunc) *http.Transport {
+	connect := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c, err := dial(ctx)
+		if err != nil || t.h2c {
+			return c, err
+		}
+		return &conn{Conn: c}, nil
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!t.h2c)
+	protocols.SetUnencryptedHTTP2(t.h2c)
+	return &http.Transport{
+		DialContext:            connect,
+		DialTLSContext:         connect,
+		MaxIdleConnsPerHost:    maxIdleConns,
+		IdleConnTimeout:        idleConnTimeout,
+		DisableCompression:     true,
+		ExpectContinueTimeout:  continueTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		Protocols:              protocols,
+		// A dead connection would fail every request on it, one by one.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+}
+
+func (s *standard) closeIdle() {
+	s.pooled.CloseIdleConnections()
+	s.fresh.CloseIdleConnections()
+}
+
+func (s *standard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ex := newExchange(w, r, &s.config)
+	defer ex.end()
+	returned := false
+	defer func() {
+		if ex.begun && (!returned || ex.readErr != nil) && s.config.OnAbort != nil {
+			s.config.OnAbort(r, ex.aborted())
+		}
+	}()
+	ex.once = wantsFreshConn(r.Context())
+	out := r.WithContext(ex)
+	if _, asked := r.Header["Upgrade"]; asked {
+		if ex.upgrade = mayUpgrade(r) && !s.target.h2c; ex.upgrade {
+			ex.w = httpx.NewRecorder(w) // knows whether the connection was taken over
+		} else {
+			out.Header = r.Header.Clone()
+			delete(out.Header, "Upgrade")
+		}
+	}
+	s.proxy.ServeHTTP(ex.w, out)
+	returned = true
+	if ex.readErr != nil {
+		// httputil.ReverseProxy panics by itself only below an http.Server.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *standard) rewrite(pr *httputil.ProxyRequest) {
+	in, out := pr.In, pr.Out
+	out.URL.Scheme, out.URL.Host = s.target.scheme, s.target.host
+	out.URL.RawQuery = in.URL.RawQuery // as it came, also where it does not parse
+	delete(out.Header, "Http2-Settings")
+	restoreVouched(out.Header, in.Header)
+	setForwarded(out.Header, in, s.config.ForwardedHeader)
+	out.Trailer = nil
+	if out.Body == nil {
+		return
+	}
+	ex := exchangeOf(in.Context())
+	out.Trailer = outTrailer(in.Trailer)
+	ex.body = &requestBody{Reader: out.Body, ex: ex, trailer: out.Trailer}
+	out.Body = ex.body
+}
+
+// RoundTrip implements http.RoundTripper. Its errors are *Error.
+func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
+	ex := exchangeOf(req.Context())
+	if repeatable(req) {
+		ex.once = true
+	}
+	t := s.pooled
+	if ex.once {
+		t = s.fresh
+	}
+	req = req.WithContext(httptrace.WithClientTrace(ex, ex.trace(s.target.h2c)))
+	res, err := t.RoundTrip(req)
+	if err != nil && ex.mayRepeat() {
+		ex.once = true
+		res, err = s.fresh.RoundTrip(req)
+	}
+	ex.returned()
+	if err != nil {
+		return nil, ex.failure(err)
+	}
+	return res, nil
+}
+
+// repeatable reports whether http.Transport would send req again although its
+// method is not safe: it takes these fields for a promise that the upstream
+// recognises the second one, which is for the client to rely on, not for us.
+func repeatable(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return false
+	}
+	_, key := req.Header["Idempotency-Key"]
+	_, xkey := req.Header["X-Idempotency-Key"]
+	return (key || xkey) && req.Body == nil
+}
+
+func (s *standard) modifyResponse(res *http.Response) error {
+	ex := exchangeOf(res.Request.Context())
+	switching := res.StatusCode == http.StatusSwitchingProtocols
+	switch {
+	case res.StatusCode < 200 && !switching:
+		return &Error{Kind: NoAnswer, Written: true, Err: errors.New("the answer's status is not one of HTTP")}
+	case switching && !ex.upgrade:
+		return &Error{Kind: NoAnswer, Written: true, Err: errors.New("the upstream switched protocols unasked")}
+	case !validHeader(res.Header):
+		return &Error{Kind: NoAnswer, Written: true, Err: errors.New("the answer's header holds control bytes")}
+	}
+	if s.config.OnResponse != nil {
+		s.config.OnResponse(ex.in, res.StatusCode, res.Header)
+	}
+	own := ex.w.Header()
+	if _, ours := own[headerRequestID]; ours {
+		delete(res.Header, headerRequestID) // one of them, not both
+	}
+	if _, typed := res.Header["Content-Type"]; !typed {
+		own["Content-Type"] = nil // net/http would guess one
+	}
+	if switching {
+		if rwc, ok := res.Body.(io.ReadWriteCloser); ok {
+			res.Body = &tunnel{ReadWriteCloser: rwc, ex: ex}
+		}
+		return nil
+	}
+	res.Body = &answerBody{ReadCloser: res.Body, ex: ex}
+	ex.begun = true
+	return nil
+}
+
+// handleError answers a request that has no answer from the upstream.
+func (s *standard) handleError(w http.ResponseWriter, out *http.Request, err error) {
+	ex := exchangeOf(out.Context())
+	var e *Error
+	if !errors.As(err, &e) { // a mismatched upgrade, found by httputil.ReverseProxy
+		e = &Error{Kind: NoAnswer, Written: true, Err: err}
+	}
+	if rec, ok := w.(*httpx.Recorder); ok && rec.Hijacked() {
+		ex.begun, ex.readErr = true, err
+		panic(http.ErrAbortHandler)
+	}
+	rec := httpx.NewRecorder(w)
+	s.config.OnError(rec, ex.in, e)
+	if !rec.Wrote() && !rec.Hijacked() {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// A bufferPool keeps the buffers through which answers are copied.
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[copyBufferSize]byte); ok {
+		return b[:]
+	}
+	return make([]byte, copyBufferSize)
+}
+
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBufferSize]byte)(b)) }
