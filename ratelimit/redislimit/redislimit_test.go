@@ -1,0 +1,234 @@
+package redislimit_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/handrail-go/handrail/internal/testenv"
+	"github.com/handrail-go/handrail/ratelimit"
+	"github.com/handrail-go/handrail/ratelimit/ratelimittest"
+	"github.com/handrail-go/handrail/ratelimit/redislimit"
+)
+
+// patience replaces the short timeouts where a test floods the server.
+const patience = 20 * time.Second
+
+func patientClient(t testing.TB, url string) redis.UniversalClient {
+	t.Helper()
+	o, err := redislimit.Options(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout, o.DialTimeout = patience, patience, patience, patience
+	client := redis.NewUniversalClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func newLimiter(t testing.TB, client redis.UniversalClient) *redislimit.Limiter {
+	t.Helper()
+	l, err := redislimit.New(redislimit.Config{Client: client, Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestSuite runs on one server, emptied before each case. Virtual time starts
+// years ahead, so that no key ends by the server's own clock meanwhile.
+func TestSuite(t *testing.T) {
+	client := patientClient(t, testenv.Redis(t).URL())
+	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target {
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(client.FlushAll(t.Context()).Err())
+		l := newLimiter(t, client)
+		redislimit.OnVirtualTime(t, l)
+		now := time.Now().AddDate(10, 0, 0).Truncate(time.Microsecond)
+		advance := func(d time.Duration) {
+			t.Helper()
+			now = now.Add(d)
+			check(client.HSet(t.Context(), "clock", "s", now.Unix(), "us", now.Nanosecond()/1000).Err())
+		}
+		advance(0)
+		return ratelimittest.Target{
+			Limiter: l,
+			Now:     func() time.Time { return now },
+			Advance: advance,
+			Tick:    time.Microsecond,
+			State: func(key string) string {
+				times, err := client.LRange(t.Context(), key, 0, -1).Result()
+				check(err)
+				end, err := client.PExpireTime(t.Context(), key).Result()
+				check(err)
+				return fmt.Sprint(times, end)
+			},
+			ForgetScripts: func() { check(client.ScriptFlush(t.Context()).Err()) },
+		}
+	})
+}
+
+func TestEveryKeyEnds(t *testing.T) {
+	client := patientClient(t, testenv.Redis(t).URL())
+	l := newLimiter(t, client)
+	for _, limit := range []ratelimit.Limit{
+		{Count: 1, Window: 1500 * time.Microsecond},
+		{Count: 3, Window: time.Minute},
+		{Count: ratelimit.MaxCount, Window: ratelimit.MaxWindow},
+	} {
+		for range 5 {
+			key := limit.Window.String()
+			before := time.Now()
+			d := allow(t, l, key, limit)
+			end, err := client.PExpireTime(t.Context(), key).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if end == -2*time.Nanosecond {
+				continue // gone already
+			}
+			if end == -1*time.Nanosecond {
+				t.Fatalf("P8: %v: the key never ends", limit)
+			}
+			if !d.Allowed {
+				continue
+			}
+			// Not before the admission has left the window, and at most 1 ms after.
+			least := time.Duration(d.Token)*time.Microsecond + limit.Window
+			if end < least || end > least+time.Millisecond {
+				t.Errorf("P8: %v: ends %v after the window (before: %v)", limit, end-least, before)
+			}
+		}
+	}
+}
+
+func TestWaitingRetryAfterOnTheServersClockAdmits(t *testing.T) {
+	l := newLimiter(t, patientClient(t, testenv.Redis(t).URL()))
+	limit := ratelimit.Limit{Count: 3, Window: 300 * time.Millisecond}
+	for round := range 3 {
+		for i := range 3 {
+			if d := allow(t, l, "k", limit); !d.Allowed && round == 0 {
+				t.Fatalf("admission %d refused for %v", i, d.RetryAfter)
+			}
+		}
+		d := allow(t, l, "k", limit)
+		if d.Allowed {
+			t.Fatal("a fourth admission in the window")
+		}
+		if d.RetryAfter > limit.Window {
+			t.Fatalf("RetryAfter %v is longer than the window", d.RetryAfter)
+		}
+		<-time.After(d.RetryAfter)
+		if d := allow(t, l, "k", limit); !d.Allowed {
+			t.Fatalf("refused for another %v after waiting RetryAfter", d.RetryAfter)
+		}
+	}
+}
+
+func TestThreeProcessesOnOneServerAdmitTheLimit(t *testing.T) {
+	server := testenv.Redis(t)
+	var admitted atomic.Int64
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWorkerProcess$", "-test.v")
+			cmd.Env = append(os.Environ(), workerEnv+"="+server.URL())
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("worker: %v\n%s", err, out)
+				return
+			}
+			_, rest, _ := strings.Cut(string(out), "admitted=")
+			text, _, _ := strings.Cut(rest, "\n")
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				t.Errorf("worker: %v\n%s", err, out)
+			}
+			admitted.Add(int64(n))
+		})
+	}
+	wg.Wait()
+	if n := admitted.Load(); n != 100 {
+		t.Errorf("P11: three processes admitted %d, want 100", n)
+	}
+}
+
+const workerEnv = "HANDRAIL_TEST_LIMIT_WORKER"
+
+// TestWorkerProcess is one process of TestThreeProcessesOnOneServerAdmitTheLimit.
+func TestWorkerProcess(t *testing.T) {
+	url := os.Getenv(workerEnv)
+	if url == "" {
+		t.Skip("runs as a child process only")
+	}
+	l := newLimiter(t, patientClient(t, url))
+	var admitted atomic.Int64
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 35 {
+				d, err := l.Allow(t.Context(), "k", ratelimit.Limit{Count: 100, Window: time.Hour})
+				if err != nil {
+					t.Error(err)
+				}
+				if d.Allowed {
+					admitted.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Printf("admitted=%d\n", admitted.Load())
+}
+
+func TestClusterCountsEveryKeyExactly(t *testing.T) {
+	cluster := testenv.RedisCluster(t)
+	client := patientClient(t, "redis://"+strings.Join(cluster.Addrs(), ","))
+	l := newLimiter(t, client)
+	limit := ratelimit.Limit{Count: 3, Window: time.Hour}
+	for i := range 50 {
+		key := fmt.Sprintf("handrail:{default:auth:%d}", i)
+		if i == 25 {
+			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var last ratelimit.Decision
+		for range 3 {
+			if last = allow(t, l, key, limit); !last.Allowed {
+				t.Fatalf("%s: refused within the limit", key)
+			}
+		}
+		if allow(t, l, key, limit).Allowed {
+			t.Fatalf("%s: admitted beyond the limit", key)
+		}
+		if err := l.Refund(t.Context(), key, limit, last); err != nil {
+			t.Fatal(err)
+		}
+		if !allow(t, l, key, limit).Allowed {
+			t.Fatalf("%s: refused after a refund", key)
+		}
+	}
+}
+
+func allow(t testing.TB, l ratelimit.Limiter, key string, limit ratelimit.Limit) ratelimit.Decision {
+	t.Helper()
+	d, err := l.Allow(t.Context(), key, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
