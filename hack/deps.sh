@@ -91,6 +91,8 @@ keep_stopped() {
 	$sudo service "$1" stop >/dev/null 2>&1 || true
 	if have systemctl; then
 		$sudo systemctl disable "$1" >/dev/null 2>&1 || true
+	elif have deb-systemd-helper; then # an image without systemd
+		$sudo deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true
 	fi
 	say "the service $1 is installed, but neither running nor enabled"
 }

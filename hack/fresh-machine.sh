@@ -70,7 +70,7 @@ running() {
 	done
 }
 for _ in 1 2 3 4 5; do
-	left=$(running | grep -v ' /bin/sh /root/inside ' || true)
+	left=$(running | grep -av ' /bin/sh /root/inside ' || true)
 	[ -n "$left" ] || break
 	sleep 1
 done
