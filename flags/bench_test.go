@@ -22,6 +22,9 @@ func thousand(tb testing.TB) *flags.Client {
 		fmt.Fprintf(&b, ", id-%d", i)
 	}
 	b.WriteString("]}\nfull: {rolloutPercentage: 100}\nexpiring: {rolloutPercentage: 25, expires: 2900-01-01, onExpiry: off}\n")
+	for _, h := range []string{"unleash", "launchdarkly", "growthbook2"} {
+		b.WriteString(h + ": {rolloutPercentage: 25, salt: a.b, hash: " + h + "}\n")
+	}
 	return client(tb, b.String())
 }
 
@@ -53,6 +56,9 @@ func BenchmarkEnabled(b *testing.B) {
 		{"not_listed", large, "listed", userID},
 		{"denied", large, "listed", "eve"},
 		{"expiring", large, "expiring", userID},
+		{"unleash", large, "unleash", userID},
+		{"launchdarkly", large, "launchdarkly", userID},
+		{"growthbook2", large, "growthbook2", userID},
 		{"key_of_512_bytes", large, "flag-0500", strings.Repeat("x", 512)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -82,7 +88,7 @@ func BenchmarkEvaluate(b *testing.B) {
 
 func BenchmarkEvaluateAll(b *testing.B) {
 	five := client(b, "a: {rolloutPercentage: 25}\nb: {rolloutPercentage: 50}\nc: {rolloutPercentage: 100}\nd: {rolloutPercentage: 0}\ne: {rolloutPercentage: 75}\n")
-	for name, c := range map[string]*flags.Client{"5_flags": five, "1003_flags": thousand(b)} {
+	for name, c := range map[string]*flags.Client{"5_flags": five, "1006_flags": thousand(b)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

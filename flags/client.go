@@ -12,9 +12,9 @@ type Config struct {
 	// Source of the definitions. Required.
 	Source Source
 
-	// OnEvent is told of loads and failures, one call at a time per kind of
-	// caller: from New and Run for definitions, from request goroutines for
-	// EventHeaderTruncated. It should return soon. Nil: nobody is told.
+	// OnEvent is told of loads and failures by New and Run, on their
+	// goroutine, and of EventHeaderTruncated on a request's. It must be safe
+	// for concurrent use and return soon. Nil: nobody is told.
 	OnEvent func(Event)
 
 	// OnEvaluation is called with every decision that was asked for, those

@@ -56,7 +56,9 @@ func TestReloadKeepsTheLastGoodDefinitions(t *testing.T) {
 		{"unreachable", func() { s.fail(t, gone) }, gone, true},
 		{"still unreachable", func() { s.fail(t, gone) }, gone, true},
 		{"known content again", func() { s.deliver(t, s.first) }, nil, false},
-		{"new content", func() { s.deliver(t, "{a: {rolloutPercentage: 0}, c: {rolloutPercentage: 0}, d: {rolloutPercentage: 0}}") }, nil, false},
+		{"new content", func() {
+			s.deliver(t, "{a: {rolloutPercentage: 0}, c: {rolloutPercentage: 0}, d: {rolloutPercentage: 0}}")
+		}, nil, false},
 	}
 	for _, step := range steps {
 		step.deliver()

@@ -13,7 +13,7 @@
 //	    allowList: [user-1]
 //	    denyList: [user-2]
 //	    salt: new-checkout          # default: the flag's key
-//	    hash: flagd2                # default
+//	    hash: flagd2                # default; unleash, launchdarkly, growthbook2, posthog
 //	    created: 2026-11-01
 //	    expires: 2027-01-31         # end of that day, UTC
 //	    onExpiry: keep              # default; or on, off

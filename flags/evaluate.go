@@ -76,5 +76,5 @@ func (f *flag) decide(targetingKey string, now int64) (bool, rule) {
 	if targetingKey == "" {
 		return false, ruleNoTargetingKey
 	}
-	return flagd2Bucket(f.salt, targetingKey) < threshold, ruleSplit
+	return f.bucket(f.salt, targetingKey) < threshold, ruleSplit
 }

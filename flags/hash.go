@@ -1,53 +1,147 @@
 package flags
 
-import "github.com/twmb/murmur3"
+import (
+	"crypto/sha1"
+	"encoding/binary"
+	"math/bits"
+	"strconv"
 
-// Hash names the way in which targeting keys are put into buckets.
+	"github.com/twmb/murmur3"
+)
+
+// Hash names the way in which targeting keys are put into buckets. All but
+// HashFlagd2 are for flags that move here from elsewhere and keep their users.
 type Hash string
 
-// HashFlagd2 buckets as flagd's fractional operator does since its integer
-// bucketing: murmur3_x86_32 with seed 0 over the salt and the targeting key,
-// one after the other with nothing between.
-//
-// Source: https://flagd.dev/reference/specifications/custom-operations/fractional-operation-spec/.
-const HashFlagd2 Hash = "flagd2"
+const (
+	// HashFlagd2 buckets as flagd's fractional operator does since it became
+	// integer-only: murmur3_x86_32, seed 0, over the salt and the targeting
+	// key with nothing between. It is the default.
+	//
+	// Source: https://flagd.dev/reference/specifications/custom-operations/fractional-operation-spec/.
+	HashFlagd2 Hash = "flagd2"
+
+	// HashUnleash buckets as Unleash's gradual rollout does, in whole
+	// percents: murmur3_x86_32 over "salt:key". The salt is Unleash's groupId.
+	//
+	// Source: https://docs.getunleash.io/reference/stickiness.
+	HashUnleash Hash = "unleash"
+
+	// HashLaunchDarkly buckets as LaunchDarkly's rollouts by context key do:
+	// 60 bits of the SHA-1 of "salt.key". The salt must be given, as
+	// LaunchDarkly's flag key and salt with a dot between.
+	//
+	// Source: https://launchdarkly.com/docs/sdk/concepts/flag-evaluation-rules.
+	HashLaunchDarkly Hash = "launchdarkly"
+
+	// HashGrowthBook2 buckets as GrowthBook's hashVersion 2 does, in
+	// hundredths of a percent: FNV-1a of 32 bits over the decimal digits of
+	// the FNV-1a of salt and key. The salt is GrowthBook's seed. GrowthBook's
+	// libraries agree with one another, and with this one, for ASCII.
+	//
+	// Source: https://docs.growthbook.io/lib/build-your-own.
+	HashGrowthBook2 Hash = "growthbook2"
+
+	// HashPostHog buckets as PostHog's local evaluation does: 60 bits of the
+	// SHA-1 of "salt.key". The salt is PostHog's flag key.
+	//
+	// Source: PostHog/posthog-python, posthog/feature_flags.py.
+	HashPostHog Hash = "posthog"
+)
 
 // hashNames are the values of hash, the default first.
-var hashNames = []string{string(HashFlagd2)}
+var hashNames = []string{
+	string(HashFlagd2), string(HashUnleash), string(HashLaunchDarkly), string(HashGrowthBook2), string(HashPostHog),
+}
 
 // Bucket returns the place of a targeting key, 0 to FullRollout-1, under a salt.
 // The flag is on by rollout if and only if the place is below its
 // [Definition.RolloutThousandths]. So raising a percentage only adds users, and
 // flags with different salts pick their users independently.
 //
-// A hash that this version does not know gives FullRollout: nobody is in.
+// An unknown hash gives FullRollout: nobody is in.
 func (h Hash) Bucket(salt, targetingKey string) int {
-	if h != HashFlagd2 {
-		return FullRollout
+	if bucket := h.bucketer(); bucket != nil {
+		return bucket(salt, targetingKey)
 	}
-	return flagd2Bucket(salt, targetingKey)
+	return FullRollout
 }
 
-// flagd2Bucket joins salt and key on the stack, in a small buffer when that
-// will do, since clearing it is most of the work for a short key.
+// bucketer is the function behind Bucket, nil for an unknown hash.
+func (h Hash) bucketer() func(salt, targetingKey string) int {
+	switch h {
+	case HashFlagd2:
+		return flagd2Bucket
+	case HashUnleash:
+		return unleashBucket
+	case HashLaunchDarkly, HashPostHog:
+		return sha1Bucket
+	case HashGrowthBook2:
+		return growthBook2Bucket
+	}
+	return nil
+}
+
+// maxJoined is the longest salt and targeting key of a request, and what stands
+// between. The functions below join them on the stack, and allocate only beyond
+// that.
+const maxJoined = MaxKeyBytes + 1 + MaxTargetingKeyBytes
+
+// flagd2Bucket takes a small buffer when that will do, since clearing it is
+// most of the work for a short key.
 func flagd2Bucket(salt, targetingKey string) int {
 	var stack [128]byte
 	if len(salt)+len(targetingKey) > len(stack) {
 		return longFlagd2Bucket(salt, targetingKey)
 	}
-	return place(append(append(stack[:0], salt...), targetingKey...))
+	return flagd2Place(append(append(stack[:0], salt...), targetingKey...))
 }
 
-// longFlagd2Bucket holds the longest salt and targeting key of a request;
-// only beyond that does it allocate.
-//
 //go:noinline
 func longFlagd2Bucket(salt, targetingKey string) int {
-	var stack [MaxKeyBytes + MaxTargetingKeyBytes]byte
-	return place(append(append(stack[:0], salt...), targetingKey...))
+	var stack [maxJoined]byte
+	return flagd2Place(append(append(stack[:0], salt...), targetingKey...))
 }
 
-// place scales a hash to 0 to FullRollout-1.
-func place(joined []byte) int {
+func flagd2Place(joined []byte) int {
 	return int(uint64(murmur3.Sum32(joined)) * FullRollout >> 32)
+}
+
+// unleashBucket: the hash modulo 100, plus 1, is a percent p from 1 to 100, and
+// is in when p is at most the rollout. So its place is the last of percent p.
+func unleashBucket(salt, targetingKey string) int {
+	var stack [maxJoined]byte
+	joined := append(append(append(stack[:0], salt...), ':'), targetingKey...)
+	return int(murmur3.Sum32(joined)%100+1)*(FullRollout/100) - 1
+}
+
+// sha1Bucket: the first 15 hex digits of the SHA-1, over the largest such
+// number. A hash right on a threshold, 1 in 2^60, is out as with LaunchDarkly;
+// PostHog has it in.
+func sha1Bucket(salt, targetingKey string) int {
+	const largest = 1<<60 - 1
+	var stack [maxJoined]byte
+	joined := append(append(append(stack[:0], salt...), '.'), targetingKey...)
+	sum := sha1.Sum(joined)
+	high, low := bits.Mul64(binary.BigEndian.Uint64(sum[:8])>>4, FullRollout)
+	quotient, _ := bits.Div64(high, low, largest)
+	return min(int(quotient), FullRollout-1)
+}
+
+// growthBook2Bucket: ten thousand places.
+func growthBook2Bucket(salt, targetingKey string) int {
+	inner := fnv1a(fnv1a(fnvOffset, salt), targetingKey)
+	var digits [10]byte
+	outer := fnv1a(fnvOffset, strconv.AppendUint(digits[:0], uint64(inner), 10))
+	return int(outer%10_000) * (FullRollout / 10_000)
+}
+
+const fnvOffset = 2166136261
+
+// fnv1a goes on with a hash; hash/fnv would allocate.
+func fnv1a[T string | []byte](h uint32, text T) uint32 {
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * 16777619
+	}
+	return h
 }

@@ -1,6 +1,9 @@
 package flags_test
 
 import (
+	"fmt"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/handrail-go/handrail/flags"
@@ -56,5 +59,87 @@ func TestBucketIsTheSameForEveryLength(t *testing.T) {
 func TestBucketOfAnUnknownHashIsInNoRollout(t *testing.T) {
 	if got := flags.Hash("md5").Bucket("a", "b"); got != flags.FullRollout {
 		t.Errorf("got %d", got)
+	}
+}
+
+func TestUnleashMatchesItsClients(t *testing.T) {
+	// Source: the tests of Unleash/unleash-client-node for its strategies:
+	// "normalized values are the same across node, java, and go clients".
+	for _, v := range []struct {
+		group, id string
+		percent   int
+	}{{"gr1", "123", 73}, {"groupX", "999", 25}} {
+		bucket := flags.HashUnleash.Bucket(v.group, v.id)
+		if bucket >= v.percent*1000 || bucket < v.percent*1000-1 {
+			t.Errorf("%s:%s is at %d, want on from %d %%", v.group, v.id, bucket, v.percent)
+		}
+	}
+}
+
+func TestLaunchDarklyMatchesItsSDKs(t *testing.T) {
+	// Source: launchdarkly/go-server-sdk-evaluation,
+	// evaluator_bucketing_test.go: flag key hashKey, salt saltyA.
+	for id, want := range map[string]float64{"userKeyA": 0.42157587, "userKeyB": 0.6708485, "userKeyC": 0.10343106} {
+		if got := flags.HashLaunchDarkly.Bucket("hashKey.saltyA", id); got != int(math.Floor(want*flags.FullRollout)) {
+			t.Errorf("%s: got %d, want %v", id, got, want)
+		}
+	}
+}
+
+func TestGrowthBook2MatchesItsSDKs(t *testing.T) {
+	// Source: growthbook/growthbook, packages/sdk-js/test/cases.json: buckets
+	// of experiments with hashVersion 2, and the cases under "hash".
+	for _, v := range []struct {
+		seed, id string
+		want     int // ten-thousandths
+	}{
+		{"feature", "123", 5231}, {"experiment", "1", 4413},
+		{"seed", "a", 505}, {"seed", "b", 2696}, {"foo", "ab", 2575}, {"foo", "def", 2019},
+		{"89123klj", "8952klfjas09ujkasdf", 1240}, {"90850943850283058242805", "123", 7516},
+		{"()**(%$##$%#$#", "___)((*\":&", 128},
+	} {
+		if got := flags.HashGrowthBook2.Bucket(v.seed, v.id); got != v.want*10 {
+			t.Errorf("%s, %s: got %d, want %d", v.seed, v.id, got, v.want*10)
+		}
+	}
+}
+
+func TestPostHogMatchesItsLibraries(t *testing.T) {
+	// Source: PostHog/posthog, TestFeatureFlagMatcherConsistency,
+	// test_simple_flag_consistency: the first 120 of distinct_id_N at 45 %.
+	const want = "011010010101101000110100101100011110000001101100011000010101" +
+		"011010101100100101001000110110111110110011110010111000001001"
+	set, err := flags.Parse("flags.yaml", []byte("simple-flag: {hash: posthog, rolloutPercentage: 45}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, on := range want {
+		if id := fmt.Sprintf("distinct_id_%d", i); set.Enabled("simple-flag", id) != (on == '1') {
+			t.Errorf("%s: want %c", id, on)
+		}
+	}
+}
+
+func TestEveryHashSpreadsEvenlyWithoutAllocation(t *testing.T) {
+	longest := strings.Repeat("k", flags.MaxTargetingKeyBytes)
+	salt := strings.Repeat("s", flags.MaxKeyBytes)
+	for _, h := range []flags.Hash{flags.HashFlagd2, flags.HashUnleash, flags.HashLaunchDarkly, flags.HashGrowthBook2, flags.HashPostHog} {
+		const ids = 100_000
+		in := 0
+		for i := range ids {
+			b := h.Bucket("new-checkout", fmt.Sprintf("user-%d", i))
+			if b < 0 || b >= flags.FullRollout {
+				t.Fatalf("%s: bucket %d", h, b)
+			}
+			if b < 25_000 {
+				in++
+			}
+		}
+		if share := 100 * float64(in) / ids; math.Abs(share-25) > 0.5 {
+			t.Errorf("%s: 25 %% holds for %.2f %%", h, share)
+		}
+		if n := testing.AllocsPerRun(100, func() { h.Bucket(salt, longest) }); n != 0 {
+			t.Errorf("%s: %v allocations", h, n)
+		}
 	}
 }

@@ -219,6 +219,9 @@ func (p *parser) doubts(path string, f *fileFlag, def *Definition) {
 	if def.Salt == "" {
 		p.warn(path+".salt", "is empty: all flags with an empty salt pick the same users")
 	}
+	if def.Hash == HashLaunchDarkly && f.Salt == nil {
+		p.warn(path+".hash", "LaunchDarkly hashes its flag key and its own salt: give them as salt, with a dot between")
+	}
 	if f.OnExpiry != nil && f.Expires == nil {
 		p.warn(path+".onExpiry", "has no effect without expires")
 	}

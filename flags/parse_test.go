@@ -110,7 +110,7 @@ flags.yaml:4:9: nothing: has no settings
 flags.yaml:5:27: high.rolloutPercentage: must be from 0 to 100, with at most three decimals
 flags.yaml:6:26: low.rolloutPercentage: must be from 0 to 100, with at most three decimals
 flags.yaml:7:27: fine.rolloutPercentage: must be from 0 to 100, with at most three decimals
-flags.yaml:8:14: hash.hash: must be one of flagd2
+flags.yaml:8:14: hash.hash: must be one of flagd2, unleash, launchdarkly, growthbook2, posthog
 flags.yaml:9:20: expiry.onExpiry: must be one of keep, on, off
 flags.yaml:10:39: dates.expires: lies before created
 flags.yaml:11:24: lists.allowList[1]: a targeting key is 1 to 512 bytes
@@ -197,6 +197,7 @@ y: {owner: payments}
 x: {salt: "", rolloutPercentage: 5}
 w: {onExpiry: "on", rolloutPercentage: 5}
 v: {enabled: false}
+u: {hash: launchdarkly, rolloutPercentage: 5}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +207,7 @@ v: {enabled: false}
 		"flags.yaml:4:4: y: is off for everyone: it has neither rolloutPercentage nor allowList",
 		"flags.yaml:5:11: x.salt: is empty: all flags with an empty salt pick the same users",
 		"flags.yaml:6:15: w.onExpiry: has no effect without expires",
+		"flags.yaml:8:11: u.hash: LaunchDarkly hashes its flag key and its own salt: give them as salt, with a dot between",
 	}
 	if diff := cmp.Diff(want, set.Warnings()); diff != "" {
 		t.Error(diff)

@@ -23,6 +23,7 @@ type flag struct {
 	expireOff bool
 	threshold int   // thousandths of a percent
 	expiryAt  int64 // Unix seconds from which onExpiry counts, 0 for never
+	bucket    func(salt, targetingKey string) int
 	salt      string
 	allow     map[string]struct{}
 	deny      map[string]struct{}
@@ -35,6 +36,7 @@ func newFlag(def Definition) *flag {
 		enabled:   def.Enabled,
 		expireOff: def.OnExpiry == ExpiryOff,
 		threshold: def.RolloutThousandths,
+		bucket:    def.Hash.bucketer(),
 		salt:      def.Salt,
 		allow:     setOf(def.AllowList),
 		deny:      setOf(def.DenyList),
