@@ -1,0 +1,4 @@
+package health
+
+// MemoryIn is Memory with another file system.
+var MemoryIn = memory
