@@ -2,10 +2,12 @@ package envcheck
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -60,7 +62,7 @@ type cursor struct {
 	src  string
 	pos  int
 
-	errs []error // *SyntaxError
+	errs []*SyntaxError
 
 	counted, lines int // newlines in src[:counted], see lineAt
 }
@@ -87,7 +89,17 @@ func (c *cursor) failAt(pos int, reason string) { c.errs = append(c.errs, c.mist
 // full reports whether enough mistakes were found to stop.
 func (c *cursor) full() bool { return len(c.errs) >= maxMistakes }
 
-func (c *cursor) err() error { return errors.Join(c.errs...) }
+// err joins the mistakes in the order of the file.
+func (c *cursor) err() error {
+	slices.SortStableFunc(c.errs, func(a, b *SyntaxError) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	var errs []error
+	for _, e := range c.errs {
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
 
 func (c *cursor) done() bool { return c.pos >= len(c.src) }
 
