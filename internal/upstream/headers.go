@@ -115,9 +115,13 @@ func validValue(v string) bool {
 	return true
 }
 
-// validHeader reports whether all values of h are valid.
+// validHeader reports whether the header of an answer can be passed on.
+// net/http lets one thing through in names: a space, as before the colon.
 func validHeader(h http.Header) bool {
-	for _, values := range h {
+	for name, values := range h {
+		if strings.Contains(name, " ") {
+			return false
+		}
 		for _, v := range values {
 			if !validValue(v) {
 				return false

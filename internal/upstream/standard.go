@@ -179,13 +179,19 @@ func repeatable(req *http.Request) bool {
 func (s *standard) modifyResponse(res *http.Response) error {
 	ex := exchangeOf(res.Request.Context())
 	switching := res.StatusCode == http.StatusSwitchingProtocols
+	invalid := ""
 	switch {
+	case res.ProtoMajor != 1 && !s.target.h2c:
+		invalid = "the answer's version is not HTTP/1"
 	case res.StatusCode < 200 && !switching:
-		return &Error{Kind: NoAnswer, Written: true, Err: errors.New("the answer's status is not one of HTTP")}
+		invalid = "the answer's status is not one of HTTP"
 	case switching && !ex.upgrade:
-		return &Error{Kind: NoAnswer, Written: true, Err: errors.New("the upstream switched protocols unasked")}
+		invalid = "the upstream switched protocols unasked"
 	case !validHeader(res.Header):
-		return &Error{Kind: NoAnswer, Written: true, Err: errors.New("the answer's header holds control bytes")}
+		invalid = "the answer's header holds invalid bytes"
+	}
+	if invalid != "" {
+		return &Error{Kind: NoAnswer, Written: true, Err: errors.New(invalid)}
 	}
 	if s.config.OnResponse != nil {
 		s.config.OnResponse(ex.in, res.StatusCode, res.Header)
