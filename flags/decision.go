@@ -23,10 +23,12 @@ type Reason string
 
 const (
 	// ReasonStatic: the same for everyone, until the definitions change. The
-	// flag stands at 0 or 100 % and has no list that could say otherwise.
+	// flag stands at 0 or 100 %, or its expiry put it there, and no list or
+	// date ahead could say otherwise.
 	ReasonStatic Reason = "STATIC"
-	// ReasonDefault: no list held the targeting key, and the percentage is 0
-	// or 100, so nothing was hashed.
+	// ReasonDefault: nothing was hashed, since the flag stands at 0 or 100 %,
+	// but a list or a date ahead may give another user, or another day,
+	// another answer.
 	ReasonDefault Reason = "DEFAULT"
 	// ReasonTargetingMatch: the allow list (on) or the deny list (off) holds
 	// the targeting key.
