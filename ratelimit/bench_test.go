@@ -1,0 +1,100 @@
+package ratelimit_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/handrail-go/handrail/ratelimit"
+)
+
+const benchKey = "handrail:{default:auth:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU}"
+
+func newMemory(t testing.TB, cfg ratelimit.MemoryConfig) *ratelimit.Memory {
+	t.Helper()
+	m, err := ratelimit.NewMemory(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func benchKeys(n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("handrail:{default:auth:%043d}", i)
+	}
+	return keys
+}
+
+// BenchmarkMemoryAdmitted: the window is so short that every call is admitted.
+func BenchmarkMemoryAdmitted(b *testing.B) {
+	m := newMemory(b, ratelimit.MemoryConfig{})
+	limit := ratelimit.Limit{Count: 512, Window: time.Millisecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = m.Allow(b.Context(), benchKey, limit)
+	}
+}
+
+func BenchmarkMemoryDenied(b *testing.B) {
+	m := newMemory(b, ratelimit.MemoryConfig{})
+	limit := ratelimit.Limit{Count: 8, Window: time.Hour}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = m.Allow(b.Context(), benchKey, limit)
+	}
+}
+
+func BenchmarkMemoryParallel(b *testing.B) {
+	m := newMemory(b, ratelimit.MemoryConfig{})
+	keys := benchKeys(1 << 12)
+	limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			_, _ = m.Allow(b.Context(), keys[i*2654435761%len(keys)], limit)
+		}
+	})
+}
+
+func BenchmarkMemoryOneKeyParallel(b *testing.B) {
+	m := newMemory(b, ratelimit.MemoryConfig{})
+	limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			_, _ = m.Allow(b.Context(), benchKey, limit)
+		}
+	})
+}
+
+// BenchmarkMemoryMillionKeys goes through a million kept keys in random order.
+func BenchmarkMemoryMillionKeys(b *testing.B) {
+	const n = 1 << 20
+	m := newMemory(b, ratelimit.MemoryConfig{MaxKeys: n + n/8})
+	keys := benchKeys(n)
+	limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute}
+	for _, k := range keys {
+		_, _ = m.Allow(b.Context(), k, limit)
+	}
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		i = (i*5 + 12345) & (n - 1)
+		_, _ = m.Allow(b.Context(), keys[i], limit)
+	}
+}
+
+// BenchmarkMemoryFlood brings a new key with every call into a full Memory.
+func BenchmarkMemoryFlood(b *testing.B) {
+	m := newMemory(b, ratelimit.MemoryConfig{MaxKeys: 1 << 16})
+	keys := benchKeys(1 << 18)
+	limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute}
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = m.Allow(b.Context(), keys[i&(1<<18-1)], limit)
+		i++
+	}
+}
