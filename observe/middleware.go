@@ -48,15 +48,17 @@ func RequestID(ctx context.Context) string {
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := m.begin(w, r)
-		ctx := context.Context(x)
+		x.ev.Context = x
+		r = r.WithContext(x)
 		if m.onStart != nil {
-			ctx = m.onStart(r.WithContext(x), x.ev.Route)
+			if ctx := m.onStart(r, x.ev.Route); ctx != x.ev.Context {
+				x.ev.Context = ctx
+				r = r.WithContext(ctx)
+			}
 		}
-		x.ev.Context = ctx
-		r2 := r.WithContext(ctx)
 		returned := false
-		defer func() { x.end(r2, returned, recover()) }()
-		next.ServeHTTP(&x.Recorder, r2)
+		defer func() { x.end(r, returned, recover()) }()
+		next.ServeHTTP(&x.Recorder, r)
 		returned = true
 	})
 }
