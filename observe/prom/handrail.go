@@ -1,0 +1,65 @@
+package prom
+
+import "github.com/prometheus/client_golang/prometheus"
+
+func (m *Metrics) registerHandrail(limit int) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(vec)
+		return vec
+	}
+	limits := counter("handrail_ratelimit_decisions_total",
+		"Decisions of rate limits.", "policy", "outcome")
+	m.limits = newFamily(limit,
+		func(k [2]string) prometheus.Counter { return limits.WithLabelValues(labels(k[:]...)...) },
+		[2]string{Overflow, Overflow},
+		func(k [2]string) [2]string { k[0] = Overflow; return k })
+
+	webhooks := counter("handrail_webhook_deliveries_total",
+		"Webhook deliveries and what became of them.", "route", "provider", "outcome")
+	m.webhooks = newFamily(limit,
+		func(k [3]string) prometheus.Counter { return webhooks.WithLabelValues(labels(k[:]...)...) },
+		[3]string{Overflow, Overflow, Overflow},
+		func(k [3]string) [3]string { k[0] = Overflow; return k })
+
+	flags := counter("handrail_flag_evaluations_total",
+		"Evaluations of feature flags.", "flag", "variant", "reason")
+	m.flags = newFamily(limit,
+		func(k [3]string) prometheus.Counter { return flags.WithLabelValues(labels(k[:]...)...) },
+		[3]string{Overflow, Overflow, Overflow},
+		func(k [3]string) [3]string { k[0] = Overflow; return k })
+
+	checks := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "handrail_health_check_up",
+		Help: "Whether a health check passes (1) or not (0).",
+	}, []string{"check"})
+	m.registry.MustRegister(checks)
+	m.checks = newFamily(limit,
+		func(k [1]string) prometheus.Gauge { return checks.WithLabelValues(labels(k[:]...)...) },
+		[1]string{Overflow},
+		func([1]string) [1]string { return [1]string{Overflow} })
+}
+
+// RateLimitDecision counts one decision of a limit.
+func (m *Metrics) RateLimitDecision(policy, outcome string) {
+	m.limits.get([2]string{policy, outcome}).Inc()
+}
+
+// WebhookDelivery counts one delivery, or attempt at one.
+func (m *Metrics) WebhookDelivery(route, provider, outcome string) {
+	m.webhooks.get([3]string{route, provider, outcome}).Inc()
+}
+
+// FlagEvaluation counts one evaluation of a flag.
+func (m *Metrics) FlagEvaluation(flag, variant, reason string) {
+	m.flags.get([3]string{flag, variant, reason}).Inc()
+}
+
+// HealthCheck says whether a check passes now.
+func (m *Metrics) HealthCheck(check string, up bool) {
+	v := 0.0
+	if up {
+		v = 1
+	}
+	m.checks.get([1]string{check}).Set(v)
+}
