@@ -15,7 +15,7 @@ import (
 	"github.com/handrail-go/handrail/observe"
 	"github.com/handrail-go/handrail/observe/prom"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 func newMetrics(tb testing.TB, cfg prom.Config) *prom.Metrics {
@@ -109,7 +109,11 @@ func TestPromlint(t *testing.T) {
 	m.WebhookDelivery("a", "b", "c")
 	m.FlagEvaluation("a", "b", "c")
 	m.HealthCheck("a", true)
-	problems, err := testutil.GatherAndLint(m.Registry())
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
