@@ -2,12 +2,15 @@ package httpx
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 )
 
 // A Recorder passes a response on and remembers its status and size. It
 // implements Unwrap, so that http.ResponseController reaches what lies below.
+// It does not implement io.ReaderFrom: io.Copy goes through Write, so that
+// status and size are right at any moment, also when the source panics.
 // It is meant for one request and is not safe for concurrent use.
 type Recorder struct {
 	http.ResponseWriter
@@ -26,10 +29,13 @@ func (r *Recorder) Reset(w http.ResponseWriter) {
 	*r = Recorder{ResponseWriter: w}
 }
 
-// Status is the final status written, 101 included; 0 until there is one.
+// Status is the final status written, 101 included; 0 until there is one. A
+// handler that returns at 0 leaves it to the server to answer 200.
 func (r *Recorder) Status() int { return r.status }
 
-// Bytes counts what was written of the body.
+// Bytes counts what the handler wrote of the body. For HEAD the server takes
+// such bytes and drops them. What went through a hijacked connection is not
+// counted.
 func (r *Recorder) Bytes() int64 { return r.bytes }
 
 // Wrote reports whether a final header was written.
@@ -42,12 +48,13 @@ func (r *Recorder) Hijacked() bool { return r.hijacked }
 func (r *Recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter. Informational statuses other
-// than 101 are passed on and not recorded.
+// than 101 are passed on and not recorded, nor is a status that makes the
+// writer below panic, since nothing was written then.
 func (r *Recorder) WriteHeader(status int) {
+	r.ResponseWriter.WriteHeader(status)
 	if r.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		r.status = status
 	}
-	r.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
@@ -60,10 +67,12 @@ func (r *Recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError sends what is buffered; it writes the header first when needed.
+// FlushError sends what is buffered; it writes the header first when needed,
+// which counts as written even when the connection fails. The error is
+// http.ErrNotSupported when the writer below cannot flush: nothing was written.
 func (r *Recorder) FlushError() error {
 	err := http.NewResponseController(r.ResponseWriter).Flush()
-	if err == nil && r.status == 0 {
+	if r.status == 0 && !errors.Is(err, http.ErrNotSupported) {
 		r.status = http.StatusOK
 	}
 	return err
