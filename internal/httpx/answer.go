@@ -2,11 +2,19 @@ package httpx
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// otherBody are the headers that describe a body, in canonical form.
+var otherBody = [...]string{
+	"Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Encoding",
+	"Content-Language", "Content-Length", "Content-Location", "Content-Range",
+	"Digest", "Etag", "Expires", "Last-Modified", "Repr-Digest", "Trailer",
+}
 
 // WriteError answers with status and a stable snake_case code:
 //
@@ -21,8 +29,8 @@ import (
 // removed.
 func WriteError(w http.ResponseWriter, r *http.Request, status int, code string) {
 	h := w.Header()
-	for _, name := range []string{"Content-Encoding", "Content-Length", "Content-Range", "Etag", "Last-Modified", "Trailer"} {
-		h.Del(name)
+	for _, name := range otherBody {
+		delete(h, name)
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -37,10 +45,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, code string)
 		}{"about:blank", http.StatusText(status), status, code})
 	} else {
 		h.Set("Content-Type", "application/json")
-		body = make([]byte, 0, len(code)+14)
-		body = append(body, `{"error":`...)
-		body = strconv.AppendQuote(body, code)
-		body = append(body, '}')
+		body, _ = json.Marshal(struct {
+			Error string `json:"error"`
+		}{code})
 	}
 	body = append(body, '\n')
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -77,12 +84,13 @@ func zeroWeight(params string) bool {
 	return false
 }
 
-// RetryAfterSeconds is d for a Retry-After header: whole seconds, rounded up,
-// at least 1 (RFC 9110 section 10.2.3).
+// RetryAfterSeconds is d for a Retry-After header (RFC 9110 section 10.2.3):
+// whole seconds, rounded up, at least 1 and at most 2^31-1, which is as far as
+// clients need to count (RFC 9111 section 1.2.2).
 func RetryAfterSeconds(d time.Duration) int {
-	s := int(d / time.Second)
+	s := int64(d / time.Second)
 	if d%time.Second > 0 {
 		s++
 	}
-	return max(s, 1)
+	return int(min(max(s, 1), math.MaxInt32))
 }
