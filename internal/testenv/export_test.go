@@ -6,4 +6,7 @@ import "testing"
 func (s *RedisServer) Do(args ...string) (string, error) { return s.do(args...) }
 
 // Find is find, for a program that no machine has.
-func Find(t testing.TB, program, server string) string { return find(t, program, server) }
+func Find(t testing.TB, program, server string) string {
+	t.Helper()
+	return find(t, program, server)
+}
