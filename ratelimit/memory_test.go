@@ -1,19 +1,305 @@
 package ratelimit_test
 
 import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/ratelimit/ratelimittest"
 )
 
 func TestMemorySuite(t *testing.T) {
-	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target {
-		clock := ratelimittest.NewClock()
-		m, err := ratelimit.NewMemory(ratelimit.MemoryConfig{Now: clock.Now})
+	for name, maxKeys := range map[string]int{"one shard": 1000, "many shards": 1 << 17} {
+		t.Run(name, func(t *testing.T) {
+			ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target {
+				clock := ratelimittest.NewClock()
+				return ratelimittest.Target{
+					Limiter: newMemory(t, ratelimit.MemoryConfig{Now: clock.Now, MaxKeys: maxKeys}),
+					Now:     clock.Now, Advance: clock.Advance, Tick: 1,
+				}
+			})
+		})
+	}
+}
+
+// box is a Memory on virtual time.
+type box struct {
+	*ratelimittest.Clock
+	*ratelimit.Memory
+	t *testing.T
+}
+
+func newBox(t *testing.T, maxKeys int) box {
+	clock := ratelimittest.NewClock()
+	return box{clock, newMemory(t, ratelimit.MemoryConfig{Now: clock.Now, MaxKeys: maxKeys}), t}
+}
+
+func (b box) allow(key string, limit ratelimit.Limit) ratelimit.Decision {
+	b.t.Helper()
+	d, err := b.Allow(b.t.Context(), key, limit)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return d
+}
+
+func TestOwnClockIsTheMonotonicOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, ratelimit.MemoryConfig{})
+		limit := ratelimit.Limit{Count: 1, Window: time.Minute}
+		_, _ = m.Allow(t.Context(), "k", limit)
+		time.Sleep(time.Minute - 1)
+		if d, _ := m.Allow(t.Context(), "k", limit); d.Allowed || d.RetryAfter != 1 {
+			t.Errorf("one nanosecond early: %+v", d)
+		}
+		time.Sleep(1)
+		if d, _ := m.Allow(t.Context(), "k", limit); !d.Allowed {
+			t.Errorf("after the window: %+v", d)
+		}
+	})
+}
+
+func TestAFloodOfKeysFreesNobodyWhoIsBlocked(t *testing.T) {
+	const maxKeys = 100
+	b := newBox(t, maxKeys)
+	limit := ratelimit.Limit{Count: 2, Window: time.Hour}
+	for i := range maxKeys / 2 {
+		for range 2 {
+			b.allow(fmt.Sprint("blocked", i), limit)
+		}
+	}
+	for i := range 100 * maxKeys {
+		if !b.allow(fmt.Sprint("flood", i), limit).Allowed {
+			t.Fatalf("new key %d refused", i)
+		}
+		if n := b.Len(); n > maxKeys {
+			t.Fatalf("%d keys kept, want at most %d", n, maxKeys)
+		}
+	}
+	b.Advance(time.Hour - 1)
+	for i := range maxKeys / 2 {
+		if d := b.allow(fmt.Sprint("blocked", i), limit); d.Allowed || d.RetryAfter != 1 {
+			t.Fatalf("blocked key %d: %+v", i, d)
+		}
+	}
+}
+
+func TestWhenAllAreBlockedTheFirstToEndMakesRoom(t *testing.T) {
+	b := newBox(t, 3)
+	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
+	for _, key := range []string{"a", "b", "c"} {
+		b.allow(key, limit)
+		b.Advance(time.Second)
+	}
+	b.allow("d", limit)
+	for _, key := range []string{"b", "c", "d"} {
+		if b.allow(key, limit).Allowed {
+			t.Errorf("%s was driven out", key)
+		}
+	}
+	if !b.allow("a", limit).Allowed {
+		t.Error("a was kept")
+	}
+}
+
+func TestWhatWasAdmittedOfLateIsKept(t *testing.T) {
+	b := newBox(t, 10)
+	limit := ratelimit.Limit{Count: 512, Window: time.Hour}
+	for i := range 511 {
+		b.allow("busy", limit)
+		b.allow(fmt.Sprint("new", i), limit)
+	}
+	b.allow("busy", limit)
+	if b.allow("busy", limit).Allowed {
+		t.Error("the busy key began anew")
+	}
+}
+
+func TestExpiredKeysGoAsNewOnesCome(t *testing.T) {
+	b := newBox(t, 2000)
+	limit := ratelimit.Limit{Count: 2, Window: time.Minute}
+	for i := range 1000 {
+		b.allow(fmt.Sprint("old", i), limit)
+		if i%2 == 0 {
+			b.allow(fmt.Sprint("old", i), limit) // blocked
+		}
+	}
+	b.Advance(time.Minute)
+	for i := range 1500 {
+		b.allow(fmt.Sprint("new", i), limit)
+	}
+	if n := b.Len(); n != 1500 {
+		t.Errorf("%d keys kept, want the 1500 that live", n)
+	}
+}
+
+// TestBlockedKeysAreLostOnlyWhenAllAreBlocked plays random keys, limits, times
+// and refunds against a small Memory.
+func TestBlockedKeysAreLostOnlyWhenAllAreBlocked(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	const maxKeys = 8
+	b := newBox(t, maxKeys)
+	limits := []ratelimit.Limit{
+		{Count: 1, Window: time.Minute}, {Count: 2, Window: 10 * time.Minute},
+		{Count: 12, Window: time.Minute}, {Count: 40, Window: 10 * time.Minute},
+	}
+	blocked := map[string]time.Time{} // until when
+	mayGo := map[string]bool{}        // blocked while as many others were
+	held, lost := 0, 0
+	for range 50_000 {
+		i := rnd.IntN(24)
+		if rnd.IntN(4) == 0 {
+			i = 4*rnd.IntN(1000) + 2 // seldom blocked
+		}
+		key, limit := fmt.Sprint(i), limits[i%len(limits)]
+		now := b.Now()
+		maps.DeleteFunc(blocked, func(_ string, end time.Time) bool { return !end.After(now) })
+		maps.DeleteFunc(mayGo, func(key string, _ bool) bool { return blocked[key].IsZero() })
+		if len(blocked) >= maxKeys {
+			for k := range blocked {
+				mayGo[k] = true
+			}
+		}
+		d := b.allow(key, limit)
+		switch _, was := blocked[key]; {
+		case was && !d.Allowed:
+			held++
+		case was && mayGo[key]:
+			lost++
+		case was:
+			t.Fatalf("key %s was freed with %d of %d keys blocked", key, len(blocked), maxKeys)
+		}
+		if d.Allowed && rnd.IntN(5) == 0 {
+			_ = b.Refund(t.Context(), key, limit, d)
+		}
+		// Whether the key is blocked now is tried out, and undone at once.
+		if d = b.allow(key, limit); d.Allowed {
+			_ = b.Refund(t.Context(), key, limit, d)
+			delete(blocked, key)
+		} else {
+			blocked[key] = now.Add(d.RetryAfter)
+		}
+		b.Advance(time.Duration(rnd.Int64N(int64(8 * time.Second))))
+	}
+	t.Logf("%d refusals held, %d blocks lost among as many", held, lost)
+	if held < 1000 {
+		t.Error("the schedule shows little")
+	}
+}
+
+func TestMirrorMakesTheSameDecisions(t *testing.T) {
+	limit := ratelimit.Limit{Count: 20, Window: time.Minute}
+	leader, follower := newBox(t, 0), newBox(t, 0)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		step := time.Duration(rnd.Int64N(int64(4 * time.Second)))
+		leader.Advance(step)
+		follower.Advance(step)
+		d := leader.allow("k", limit)
+		m := follower.Mirror("k", limit, d)
+		if m.Allowed != d.Allowed {
+			t.Fatalf("decision %+v, mirrored %+v", d, m)
+		}
+		if d.Allowed && rnd.IntN(4) == 0 {
+			_ = leader.Refund(t.Context(), "k", limit, d)
+			_ = follower.Refund(t.Context(), "k", limit, m)
+		}
+	}
+	for {
+		d, m := leader.allow("k", limit), follower.allow("k", limit)
+		if d.Allowed != m.Allowed || d.RetryAfter != m.RetryAfter {
+			t.Fatalf("leader %+v, follower %+v", d, m)
+		}
+		if !d.Allowed {
+			return
+		}
+	}
+}
+
+func TestMirroredRefusalBlocksForAsLong(t *testing.T) {
+	for _, count := range []int{1, 8, 9, 512} {
+		limit := ratelimit.Limit{Count: count, Window: time.Minute}
+		b := newBox(t, 0)
+		for range count / 2 {
+			b.allow("k", limit)
+		}
+		b.Advance(time.Second)
+		for range 3 {
+			b.Mirror("k", limit, ratelimit.Decision{RetryAfter: 20 * time.Second})
+		}
+		if d := b.allow("k", limit); d.Allowed || d.RetryAfter != 20*time.Second {
+			t.Errorf("%d: %+v", count, d)
+		}
+		b.Advance(20 * time.Second)
+		if d := b.allow("k", limit); !d.Allowed {
+			t.Errorf("%d: still refused, %+v", count, d)
+		}
+	}
+}
+
+func TestMirroredAdmissionsCountBeyondTheLimit(t *testing.T) {
+	b := newBox(t, 0)
+	limit := ratelimit.Limit{Count: 2, Window: time.Minute}
+	for range 5 {
+		b.Advance(time.Second)
+		b.Mirror("k", limit, ratelimit.Decision{Allowed: true})
+	}
+	if d := b.allow("k", limit); d.Allowed || d.RetryAfter != 59*time.Second {
+		t.Errorf("%+v", d)
+	}
+	b.Mirror("k", ratelimit.Limit{}, ratelimit.Decision{Allowed: true}) // out of bounds: nothing
+	b.Advance(59 * time.Second)
+	if d := b.allow("k", limit); !d.Allowed {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestDecisionsOnAKnownKeyDoNotAllocate(t *testing.T) {
+	for name, limit := range map[string]ratelimit.Limit{
+		"admitted": {Count: 512, Window: time.Millisecond},
+		"denied":   {Count: 8, Window: time.Hour},
+	} {
+		m := newMemory(t, ratelimit.MemoryConfig{})
+		for range ratelimit.MaxCount {
+			_, _ = m.Allow(t.Context(), benchKey, limit)
+		}
+		if n := testing.AllocsPerRun(1000, func() { _, _ = m.Allow(t.Context(), benchKey, limit) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		refusal := ratelimit.Decision{RetryAfter: time.Minute}
+		if n := testing.AllocsPerRun(1000, func() { m.Mirror(benchKey, limit, refusal) }); n != 0 {
+			t.Errorf("%s: %v allocations to mirror a refusal", name, n)
+		}
+	}
+}
+
+func TestAdmittedRequestsCostOneAllocation(t *testing.T) {
+	for name, secret := range map[string][]byte{"plain": nil, "keyed": []byte("secret")} {
+		now := time.Now()
+		m, err := ratelimit.New(ratelimit.Config{
+			KeySecret: secret,
+			OnEvent:   func(ratelimit.Event) {},
+			Now:       func() time.Time { now = now.Add(time.Second); return now },
+			Policies: []ratelimit.Policy{{
+				Name: "p", Key: []string{"ip", "header:X-Account"}, Limit: 8, Window: time.Second,
+				Methods: []string{"POST"}, Paths: []string{"/login"},
+			}},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ratelimittest.Target{Limiter: m, Now: clock.Now, Advance: clock.Advance, Tick: 1}
-	})
+		h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w, r := httptest.NewRecorder(), login(with("X-Account", "alice"))
+		if n := testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) }); n > 1 {
+			t.Errorf("%s: %v allocations, want the key alone", name, n)
+		}
+	}
 }

@@ -16,7 +16,7 @@ type Middleware struct {
 	fallback *Memory
 	mirror   bool // fallback follows limiter
 	resolver *clientip.Resolver
-	digester digester
+	keys     *keyMaker
 	onEvent  func(Event)
 }
 
@@ -27,7 +27,7 @@ func New(cfg Config) (*Middleware, error) {
 	m := &Middleware{
 		policies: compilePolicies(cfg, &p),
 		resolver: newResolver(cfg, &p),
-		digester: newDigester(cfg.KeySecret),
+		keys:     newKeyMaker(cfg.KeySecret),
 		limiter:  cfg.Limiter,
 		fallback: cfg.Fallback,
 		onEvent:  cfg.OnEvent,
@@ -104,7 +104,7 @@ func (m *Middleware) reserveAll(r *http.Request, list []reservation) (_ []reserv
 			list = append(list, reservation{policy: p, outcome: Exempt})
 			continue
 		}
-		res := m.reserve(r.Context(), p, m.key(p, r, id))
+		res := m.reserve(r.Context(), p, m.keys.key(p, r, id))
 		list = append(list, res)
 		switch res.outcome {
 		case Canceled:

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -109,40 +110,51 @@ func cookieValue(r *http.Request, name string) string {
 	return value
 }
 
-// digester turns subjects into the last part of a key.
-type digester struct {
-	pool *sync.Pool // of HMAC states; nil without a secret
+// keyMaker turns subjects into keys of the store. What it works with is pooled,
+// so that a key costs one allocation.
+type keyMaker struct {
+	pool sync.Pool // of *scratch
 }
 
-func newDigester(secret []byte) digester {
-	if len(secret) == 0 {
-		return digester{}
-	}
-	secret = append([]byte(nil), secret...)
-	return digester{pool: &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}}
+type scratch struct {
+	mac     hash.Hash // nil without a secret
+	subject []byte
+	key     []byte
+	sum     [sha256.Size]byte
 }
 
-// appendDigest appends the digest of subject in base64url, 43 characters.
-func (d digester) appendDigest(b, subject []byte) []byte {
-	var sum [sha256.Size]byte
-	if d.pool == nil {
-		sum = sha256.Sum256(subject)
-	} else {
-		mac := d.pool.Get().(hash.Hash)
-		mac.Reset()
-		mac.Write(subject)
-		mac.Sum(sum[:0])
-		d.pool.Put(mac)
-	}
-	return base64.RawURLEncoding.AppendEncode(b, sum[:])
+// maxScratch bounds what a pooled scratch keeps after a long header.
+const maxScratch = 4 << 10
+
+func newKeyMaker(secret []byte) *keyMaker {
+	secret = slices.Clone(secret)
+	return &keyMaker{pool: sync.Pool{New: func() any {
+		s := new(scratch)
+		if len(secret) > 0 {
+			s.mac = hmac.New(sha256.New, secret)
+		}
+		return s
+	}}}
 }
 
 // key is where the store keeps the subject of r under p. The braces make the
 // whole of it the hash tag of Redis Cluster.
-func (m *Middleware) key(p *policy, r *http.Request, id clientip.Identity) string {
-	var subject [256]byte
-	var key [256]byte
-	k := append(key[:0], p.keyPrefix...)
-	k = m.digester.appendDigest(k, p.appendSubject(subject[:0], r, id))
-	return string(append(k, '}'))
+func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) string {
+	s := m.pool.Get().(*scratch)
+	s.subject = p.appendSubject(s.subject[:0], r, id)
+	if s.mac == nil {
+		s.sum = sha256.Sum256(s.subject)
+	} else {
+		s.mac.Reset()
+		s.mac.Write(s.subject)
+		s.mac.Sum(s.sum[:0])
+	}
+	s.key = append(s.key[:0], p.keyPrefix...)
+	s.key = base64.RawURLEncoding.AppendEncode(s.key, s.sum[:])
+	s.key = append(s.key, '}')
+	key := string(s.key)
+	if cap(s.subject) <= maxScratch {
+		m.pool.Put(s)
+	}
+	return key
 }
