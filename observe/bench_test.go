@@ -7,7 +7,13 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/getsentry/sentry-go"
+	sentryhttp "github.com/getsentry/sentry-go/http"
 	"github.com/handrail-go/handrail/observe"
+	"github.com/handrail-go/handrail/observe/prom"
+	"github.com/handrail-go/handrail/observe/sentryobs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // discard is a ResponseWriter that costs nothing.
@@ -23,12 +29,9 @@ func answer() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
 }
 
-func chain(tb testing.TB, cfg observe.Config) func() {
-	m, err := observe.New(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	h, w := m.Wrap(answer()), discard{make(http.Header)}
+// through returns a call of h with a request of its own.
+func through(h http.Handler) func() {
+	w := discard{make(http.Header)}
 	r := httptest.NewRequest("GET", "/users/7", nil)
 	r.RemoteAddr = "192.0.2.7:1234"
 	return func() {
@@ -37,23 +40,88 @@ func chain(tb testing.TB, cfg observe.Config) func() {
 	}
 }
 
+func chain(tb testing.TB, cfg observe.Config) func() {
+	m, err := observe.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return through(m.Wrap(answer()))
+}
+
+// fullConfig is id, access log, metrics and recovery.
+func fullConfig(tb testing.TB) observe.Config {
+	metrics, err := prom.New(prom.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return observe.Config{
+		Log:       slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Routes:    []string{"/users/{id}"},
+		OnRequest: metrics.OnRequest,
+	}
+}
+
 func BenchmarkMiddleware(b *testing.B) {
+	event := observe.Config{Routes: []string{"/users/{id}"}, OnRequest: func(observe.RequestEvent) {}}
+	log := observe.Config{Routes: event.Routes, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}
 	for _, bb := range []struct {
 		name string
-		cfg  observe.Config
+		call func()
 	}{
-		{"id+recovery+event", observe.Config{OnRequest: func(observe.RequestEvent) {}}},
-		{"id+recovery+event+route", observe.Config{Routes: []string{"/users/{id}"}, OnRequest: func(observe.RequestEvent) {}}},
-		{"id+recovery+log", observe.Config{Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}},
+		{"none", through(answer())},
+		{"id+recovery+event", chain(b, event)},
+		{"id+recovery+log", chain(b, log)},
+		{"id+recovery+log+metrics", chain(b, fullConfig(b))},
+		{"id+recovery+metrics", chain(b, withoutLog(fullConfig(b)))},
+		{"promhttp/metrics", through(promInstrumented())},
+		{"id+recovery+sentry", chain(b, withSentry(b))},
+		{"sentryhttp/recovery+sentry", through(sentryInstrumented(b))},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			f := chain(b, bb.cfg)
 			b.ReportAllocs()
 			for b.Loop() {
-				f()
+				bb.call()
 			}
 		})
 	}
+}
+
+func withoutLog(cfg observe.Config) observe.Config {
+	cfg.Log = nil
+	return cfg
+}
+
+// nowhere is a DSN that refuses connections: both peers pay for trying.
+const nowhere = "http://key@127.0.0.1:1/1"
+
+func withSentry(b *testing.B) observe.Config {
+	r, err := sentryobs.New(sentryobs.Config{DSN: nowhere, Environment: "production"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = r.Close(b.Context()) })
+	return observe.Config{Routes: []string{"/users/{id}"}, OnStart: r.OnStart, OnRequest: r.OnRequest, OnPanic: r.OnPanic}
+}
+
+func sentryInstrumented(b *testing.B) http.Handler {
+	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: nowhere, Release: "x", EnableTracing: true, TracesSampleRate: 0.15})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(client.Close)
+	hub := sentry.NewHub(client, sentry.NewScope())
+	inner := sentryhttp.New(sentryhttp.Options{Repanic: true}).Handle(answer())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(w, r.WithContext(sentry.SetHubOnContext(r.Context(), hub.Clone())))
+	})
+}
+
+func promInstrumented() http.Handler {
+	reg := prometheus.NewRegistry()
+	total := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total"}, []string{"method", "code"})
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds"}, []string{"method", "code"})
+	reg.MustRegister(total, seconds)
+	return promhttp.InstrumentHandlerCounter(total, promhttp.InstrumentHandlerDuration(seconds, answer()))
 }
 
 func TestAllocations(t *testing.T) {
@@ -63,6 +131,7 @@ func TestAllocations(t *testing.T) {
 		max  float64
 	}{
 		{"id, recovery and event: the exchange, the id, the request", observe.Config{OnRequest: func(observe.RequestEvent) {}}, 3},
+		{"with log and metrics at most five", fullConfig(t), 5},
 		{"with the access log at most five", observe.Config{Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}, 5},
 	} {
 		if n := testing.AllocsPerRun(200, chain(t, tt.cfg)); n > tt.max {
