@@ -170,7 +170,7 @@ func requestRows() []row {
 		},
 		{
 			name: "a malformed chunk is the client's fault", send: "POST / HTTP/1.1\nHost: a.example\nTransfer-Encoding: chunked\n\nzz\n",
-			want: []string{"HTTP/1.1 400 Bad Request\nCache-Control: no-store\nConnection: close\nContent-Length: 24\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n{\"error\":\"bad_request\"}\n"},
+			want: []string{"HTTP/1.1 400 Bad Request\nCache-Control: no-store\nConnection: close\nContent-Length: 24\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n{\"error\":\"bad_request\"}\n"}, closed: true,
 		},
 	}
 }

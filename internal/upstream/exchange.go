@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"net/textproto"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // maxInformational bounds the 1xx answers to one request: far more than any
@@ -49,6 +49,7 @@ type exchange struct {
 	}
 
 	begun   bool  // the answer's header goes to the client
+	ahead   bool  // it goes before the client's body has ended
 	readErr error // of the answer's body, other than its end
 }
 
@@ -141,6 +142,42 @@ func (ex *exchange) returned() {
 	ex.early.Unlock()
 }
 
+const (
+	// lingerTime is how long the rest of a body is taken after an answer that
+	// came before its end: closing at once would reset the connection, and the
+	// client could lose the answer.
+	lingerTime = 500 * time.Millisecond
+
+	// handoverTime is how long a read of the body that has begun may go on.
+	handoverTime = 20 * time.Millisecond
+)
+
+// answering is called before the header goes to the client. When the client's
+// body has not ended, the connection ends with the answer: else net/http would
+// read on before it writes, and what remains of a body that nobody reads, or
+// that is malformed, must not be taken for a request.
+func (ex *exchange) answering() {
+	if ex.body != nil && !ex.body.ended.Load() && ex.in.ProtoMajor == 1 {
+		ex.ahead = true
+		ex.w.Header().Set("Connection", "close")
+	}
+}
+
+// linger is called after an answer, and leaves the rest of the client's body to
+// net/http, for a while. No read of ours may be under way then: net/http would
+// cut it short and wait for the rest without a bound.
+func (ex *exchange) linger() {
+	if !ex.ahead {
+		return
+	}
+	rc := http.NewResponseController(ex.w)
+	if rc.SetReadDeadline(time.Now().Add(handoverTime)) != nil {
+		return // not below an http.Server
+	}
+	ex.body.stop()
+	_ = rc.SetReadDeadline(time.Now().Add(lingerTime)) // as before
+}
+
 // failure tells what an error of RoundTrip means.
 func (ex *exchange) failure(err error) *Error {
 	e := &Error{Written: ex.written(), Err: err}
@@ -182,83 +219,4 @@ func (ex *exchange) aborted() *Error {
 		}
 	}
 	return e
-}
-
-// A requestBody is the client's body on its way to the upstream.
-type requestBody struct {
-	io.Reader // not its Close: httputil.ReverseProxy closes what it wrapped
-	ex        *exchange
-	trailer   http.Header // of the outbound request; filled at the end
-	touched   atomic.Bool
-
-	mu  sync.Mutex
-	err error
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	b.touched.Store(true)
-	b.ex.dog.bodyWait()
-	n, err := b.Reader.Read(p)
-	b.ex.dog.bodyMoved()
-	switch {
-	case err == io.EOF:
-		copyTrailer(b.trailer, b.ex.in.Trailer)
-	case err != nil:
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
-	}
-	return n, err
-}
-
-// Close does nothing, so that an unread body survives a failed attempt.
-func (b *requestBody) Close() error { return nil }
-
-// failed returns the error that ended the body before its time.
-func (b *requestBody) failed() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err
-}
-
-// An answerBody is the upstream's body on its way to the client.
-type answerBody struct {
-	io.ReadCloser
-	ex *exchange
-}
-
-func (b *answerBody) Read(p []byte) (int, error) {
-	b.ex.dog.answerWait()
-	n, err := b.ReadCloser.Read(p)
-	b.ex.dog.answerMoved()
-	if err != nil && err != io.EOF {
-		b.ex.readErr = err
-	}
-	return n, err
-}
-
-// A tunnel is the upstream's side of an upgraded connection.
-type tunnel struct {
-	io.ReadWriteCloser
-	ex *exchange
-}
-
-func (t *tunnel) Read(p []byte) (int, error) {
-	t.ex.dog.answerWait()
-	n, err := t.ReadWriteCloser.Read(p)
-	t.ex.dog.answerWait()
-	return n, err
-}
-
-func (t *tunnel) Write(p []byte) (int, error) {
-	t.ex.dog.answerWait()
-	return t.ReadWriteCloser.Write(p)
-}
-
-// CloseWrite passes the client's half-close on.
-func (t *tunnel) CloseWrite() error {
-	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
-	"sync"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -36,8 +35,6 @@ const (
 	// flushInterval bounds how long bytes of an answer of known length wait in
 	// the server's buffer. Those of unknown length, and events, do not wait.
 	flushInterval = 50 * time.Millisecond
-
-	copyBufferSize = 32 << 10
 )
 
 // standard is the engine on httputil.ReverseProxy and http.Transport.
@@ -109,7 +106,7 @@ func (s *standard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := r.WithContext(ex)
 	if _, asked := r.Header["Upgrade"]; asked {
 		if ex.upgrade = mayUpgrade(r) && !s.target.h2c; ex.upgrade {
-			ex.w = httpx.NewRecorder(w) // knows whether the connection was taken over
+			ex.w = &upgradeWriter{httpx.NewRecorder(w)}
 		} else {
 			out.Header = r.Header.Clone()
 			delete(out.Header, "Upgrade")
@@ -117,6 +114,7 @@ func (s *standard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.proxy.ServeHTTP(ex.w, out)
 	returned = true
+	ex.linger()
 	if ex.readErr != nil {
 		// httputil.ReverseProxy panics by itself only below an http.Server.
 		panic(http.ErrAbortHandler)
@@ -136,7 +134,7 @@ func (s *standard) rewrite(pr *httputil.ProxyRequest) {
 	}
 	ex := exchangeOf(in.Context())
 	out.Trailer = outTrailer(in.Trailer)
-	ex.body = &requestBody{Reader: out.Body, ex: ex, trailer: out.Trailer}
+	ex.body = &requestBody{Reader: out.Body, ex: ex, trailer: out.Trailer, left: out.ContentLength}
 	out.Body = ex.body
 }
 
@@ -209,6 +207,7 @@ func (s *standard) modifyResponse(res *http.Response) error {
 		}
 		return nil
 	}
+	ex.answering()
 	res.Body = &answerBody{ReadCloser: res.Body, ex: ex}
 	ex.begun = true
 	return nil
@@ -221,25 +220,14 @@ func (s *standard) handleError(w http.ResponseWriter, out *http.Request, err err
 	if !errors.As(err, &e) { // a mismatched upgrade, found by httputil.ReverseProxy
 		e = &Error{Kind: NoAnswer, Written: true, Err: err}
 	}
-	if rec, ok := w.(*httpx.Recorder); ok && rec.Hijacked() {
+	if up, ok := w.(*upgradeWriter); ok && up.Hijacked() {
 		ex.begun, ex.readErr = true, err
 		panic(http.ErrAbortHandler)
 	}
+	ex.answering()
 	rec := httpx.NewRecorder(w)
 	s.config.OnError(rec, ex.in, e)
 	if !rec.Wrote() && !rec.Hijacked() {
 		panic(http.ErrAbortHandler)
 	}
 }
-
-// A bufferPool keeps the buffers through which answers are copied.
-type bufferPool struct{ pool sync.Pool }
-
-func (p *bufferPool) Get() []byte {
-	if b, ok := p.pool.Get().(*[copyBufferSize]byte); ok {
-		return b[:]
-	}
-	return make([]byte, copyBufferSize)
-}
-
-func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBufferSize]byte)(b)) }

@@ -1,0 +1,153 @@
+package upstream
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/handrail-go/handrail/internal/httpx"
+)
+
+var errStopped = errors.New("the answer came before the body")
+
+// A requestBody is the client's body on its way to the upstream.
+type requestBody struct {
+	io.Reader // not its Close: httputil.ReverseProxy closes what it wrapped
+	ex        *exchange
+	trailer   http.Header // of the outbound request; filled at the end
+	left      int64       // to come; negative: unknown
+	touched   atomic.Bool // a byte of it may be gone
+	ended     atomic.Bool // all of it was read
+
+	reading sync.Mutex // held while the client is read from
+	stopped bool
+
+	mu  sync.Mutex
+	err error
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.stopped {
+		return 0, errStopped
+	}
+	b.touched.Store(true)
+	b.ex.dog.bodyWait()
+	n, err := b.Reader.Read(p)
+	b.ex.dog.bodyMoved()
+	if b.left > 0 {
+		if b.left -= int64(n); b.left <= 0 {
+			b.ended.Store(true)
+		}
+	}
+	switch {
+	case err == io.EOF:
+		b.ended.Store(true)
+		copyTrailer(b.trailer, b.ex.in.Trailer)
+	case err != nil:
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// Close does nothing, so that an unread body survives a failed attempt.
+func (b *requestBody) Close() error { return nil }
+
+// stop ends reading, and waits for a read that is under way.
+func (b *requestBody) stop() {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	b.stopped = true
+}
+
+// failed returns the error that ended the body before its time.
+func (b *requestBody) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// An answerBody is the upstream's body on its way to the client.
+type answerBody struct {
+	io.ReadCloser
+	ex *exchange
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	b.ex.dog.answerWait()
+	n, err := b.ReadCloser.Read(p)
+	b.ex.dog.answerMoved()
+	if err != nil && err != io.EOF {
+		b.ex.readErr = err
+	}
+	return n, err
+}
+
+// A tunnel is the upstream's side of an upgraded connection.
+type tunnel struct {
+	io.ReadWriteCloser
+	ex *exchange
+}
+
+func (t *tunnel) Read(p []byte) (int, error) {
+	t.ex.dog.answerWait()
+	n, err := t.ReadWriteCloser.Read(p)
+	t.ex.dog.answerWait()
+	return n, err
+}
+
+func (t *tunnel) Write(p []byte) (int, error) {
+	t.ex.dog.answerWait()
+	return t.ReadWriteCloser.Write(p)
+}
+
+// CloseWrite passes the client's half-close on.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// An upgradeWriter knows whether the connection was taken over, and hands over
+// what the client has sent ahead of the answer, which httputil.ReverseProxy
+// would lose.
+type upgradeWriter struct{ *httpx.Recorder }
+
+// Hijack implements http.Hijacker.
+func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := w.Recorder.Hijack()
+	if err == nil && rw.Reader.Buffered() > 0 {
+		c = &clientConn{Conn: c, ahead: rw.Reader}
+	}
+	return c, rw, err
+}
+
+// A clientConn is the client's side of an upgraded connection that has begun
+// with bytes in a buffer.
+type clientConn struct {
+	net.Conn
+	ahead *bufio.Reader // until it is empty
+}
+
+func (c *clientConn) Read(p []byte) (int, error) {
+	if n := c.ahead.Buffered(); n > 0 {
+		return c.ahead.Read(p[:min(n, len(p))])
+	}
+	return c.Conn.Read(p)
+}
+
+// CloseWrite passes the upstream's half-close on.
+func (c *clientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
