@@ -16,6 +16,10 @@ const (
 	maxMaxBodyBytes     = 64 << 20
 	defaultRetention    = 168 * time.Hour
 
+	maxTimeout   = time.Hour
+	maxLease     = 24 * time.Hour
+	maxRetention = 8760 * time.Hour
+
 	// leaseMargin is what a lease leaves after the timeout to settle the claim.
 	leaseMargin = 10 * time.Second
 )
@@ -33,13 +37,14 @@ type Config struct {
 
 	// Timeout bounds a delivery from the moment its body is read: waiting for
 	// another copy and the call of the handler. It is below the time the
-	// provider waits for an answer. At least 1 ms. Zero means 20 s.
+	// provider waits for an answer. 1 ms to 1 h. Zero means 20 s.
 	Timeout time.Duration
 	// Lease is how long a claim is exclusive: at least, and by default when
-	// zero, Timeout + 10 s.
+	// zero, Timeout + 10 s; at most 24 h.
 	Lease time.Duration
 	// Retention is how long an outcome is remembered: not below the
-	// provider's retry horizon, nor below Lease. Zero means 168 h.
+	// provider's retry horizon, nor below Lease, nor above 8760 h. Zero means
+	// 168 h.
 	Retention time.Duration
 	// MaxBodyBytes is the largest body that is accepted, at most 64 MiB. Zero
 	// means 1 MiB. Bodies are held in memory, before they are verified.
@@ -73,7 +78,7 @@ type ConfigError struct {
 	Reason string
 }
 
-// Error is, for example, `webhook: Timeout: "-1s": must be above zero`.
+// Error is, for example, `webhook: Timeout: "-1s": must be 1ms to 1h`.
 func (e *ConfigError) Error() string {
 	if e.Value == "" {
 		return "webhook: " + e.Field + ": " + e.Reason
@@ -124,14 +129,13 @@ func (c Config) validate() error {
 	if c.Store == nil {
 		bad("Store", "", "is required")
 	}
-	if c.Timeout < time.Millisecond {
-		bad("Timeout", c.Timeout.String(), "must be at least 1ms")
-	}
-	if c.Lease < c.Timeout+leaseMargin {
-		bad("Lease", c.Lease.String(), "must be at least Timeout + "+leaseMargin.String())
-	}
-	if c.Retention < c.Lease {
-		bad("Retention", c.Retention.String(), "must not be below Lease")
+	switch {
+	case c.Timeout < time.Millisecond || c.Timeout > maxTimeout:
+		bad("Timeout", c.Timeout.String(), "must be 1ms to 1h")
+	case c.Lease < c.Timeout+leaseMargin || c.Lease > maxLease:
+		bad("Lease", c.Lease.String(), "must be Timeout + 10s to 24h")
+	case c.Retention < c.Lease || c.Retention > maxRetention:
+		bad("Retention", c.Retention.String(), "must be Lease to 8760h")
 	}
 	if c.Verifier != nil {
 		if p := c.Verifier.Provider(); c.Retention < p.RetryHorizon {
