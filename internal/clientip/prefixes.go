@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -101,15 +102,47 @@ func (p Prefixes) Contains(a netip.Addr) bool {
 	return false
 }
 
-// Everyone reports whether the set covers all of IPv4 or all of IPv6: trusting
-// it lets any client forge its address.
+// reachable are the addresses that hosts of the internet have: for IPv4 what
+// is left of the whole by notPublic, for IPv6 global unicast (RFC 4291).
+var (
+	reachable = [...]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("2000::/3")}
+	notPublic = append(named(Private),
+		netip.MustParsePrefix("0.0.0.0/8"),   // RFC 1122, this network
+		netip.MustParsePrefix("224.0.0.0/3"), // RFC 1112, multicast and reserved
+	)
+)
+
+// Everyone reports whether the set covers the whole public internet of IPv4 or
+// of IPv6, by one network or by several together ("0.0.0.0/1", "128.0.0.0/1"):
+// trusting it lets any client forge its address.
 func (p Prefixes) Everyone() bool {
-	for _, n := range p.list {
-		if n.Bits() == 0 {
+	list := append(slices.Clone(p.list), notPublic...)
+	return slices.ContainsFunc(reachable[:], func(all netip.Prefix) bool { return covered(all, list) })
+}
+
+// covered reports whether the networks of list together hold all of p. It
+// halves p for as long as a network lies inside it.
+func covered(p netip.Prefix, list []netip.Prefix) bool {
+	inside := false
+	for _, n := range list {
+		if n.Bits() <= p.Bits() && n.Contains(p.Addr()) {
 			return true
 		}
+		inside = inside || p.Overlaps(n)
 	}
-	return false
+	if !inside {
+		return false
+	}
+	low := netip.PrefixFrom(p.Addr(), p.Bits()+1)
+	return covered(low, list) && covered(upperHalf(p), list)
+}
+
+// upperHalf is the half of p whose first own bit is set.
+func upperHalf(p netip.Prefix) netip.Prefix {
+	bytes := p.Addr().AsSlice()
+	bytes[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	a, _ := netip.AddrFromSlice(bytes)
+	return netip.PrefixFrom(a, p.Bits()+1)
 }
 
 // Subject is the network that stands for a in limits: an IPv4 address by
