@@ -1,120 +1,186 @@
 package clientip
 
 import (
-	"iter"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
-// hopsFromRight yields the hops of the configured header, the nearest first.
-func (rs *Resolver) hopsFromRight(h http.Header) iter.Seq[string] {
+// hops walks over the hops of the forwarding header, the nearest first. It
+// reads from the right and no further than it is asked to: what stands left of
+// a proxy's own element was said by others and must not change how that
+// element is read.
+type hops struct {
+	lines     []string // those not begun yet
+	line      string   // what is left of the current one
+	more      bool     // line holds another element, which may be empty
+	forwarded bool
+}
+
+func (rs *Resolver) hopsOf(h http.Header) hops {
 	if rs.forwarded {
-		return forwardedHops(h[Forwarded])
+		return hops{lines: h[Forwarded], forwarded: true}
 	}
-	return func(yield func(string) bool) {
-		lines := h[XForwardedFor]
-		for i := len(lines) - 1; i >= 0; i-- {
-			rest := lines[i]
-			for {
-				cut := strings.LastIndexByte(rest, ',')
-				if !yield(rest[cut+1:]) {
-					return
-				}
-				if cut < 0 {
-					break
-				}
-				rest = rest[:cut]
+	return hops{lines: h[XForwardedFor]}
+}
+
+// next returns the text that stands for the next hop, not yet trimmed; it is
+// empty for an element that names none. It reports false at the end.
+func (hs *hops) next() (string, bool) {
+	if !hs.more {
+		last := len(hs.lines) - 1
+		if last < 0 {
+			return "", false
+		}
+		hs.line, hs.lines = hs.lines[last], hs.lines[:last]
+	}
+	var cut int
+	if hs.forwarded {
+		cut = lastComma(hs.line)
+	} else {
+		cut = strings.LastIndexByte(hs.line, ',')
+	}
+	element := hs.line[cut+1:]
+	hs.more = cut >= 0
+	if hs.more {
+		hs.line = hs.line[:cut]
+	}
+	if hs.forwarded {
+		return forParameter(element), true
+	}
+	return element, true
+}
+
+// lastComma returns the index of the last comma of s outside quoted strings
+// (RFC 9110 section 5.6.4), or -1. A quote met from the right closes a string;
+// the next one to its left that is not escaped opens it.
+func lastComma(s string) int {
+	quoted := false
+	for i := len(s) - 1; i >= 0; i-- {
+		switch {
+		case s[i] == ',' && !quoted:
+			return i
+		case s[i] == '"' && !quoted:
+			quoted = true
+		case s[i] == '"':
+			start := i
+			for start > 0 && s[start-1] == '\\' {
+				start--
 			}
+			quoted = (i-start)%2 == 1 // an escaped quote is inside
+			i = start
 		}
 	}
+	return -1
 }
 
-// forwardedHops yields the "for" parameter of each element of Forwarded
-// (RFC 7239 section 4), the nearest first. An element without one, or a line
-// that does not parse, yields "", which is no address and ends the walk.
-func forwardedHops(lines []string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i := len(lines) - 1; i >= 0; i-- {
-			elements := splitForwarded(lines[i])
-			for j := len(elements) - 1; j >= 0; j-- {
-				if !yield(elements[j]) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// splitForwarded returns the value of "for" of each element, unquoted.
-func splitForwarded(line string) []string {
-	var out []string
-	for {
-		value, rest, more, ok := forwardedElement(line)
-		if !ok {
-			return append(out, "")
-		}
-		out = append(out, value)
-		if !more {
-			return out
-		}
-		line = rest
-	}
-}
-
-// forwardedElement reads one element, up to its comma or the end of the line.
-func forwardedElement(s string) (value, rest string, more, ok bool) {
-	seen := false
+// forParameter returns the value of "for" of one element of Forwarded (RFC
+// 7239 section 4), unquoted. It is empty when there is none, when there are
+// two, and when the element does not parse.
+func forParameter(s string) string {
+	found, seen := "", false
 	for {
 		s = strings.TrimLeft(s, " \t")
-		eq := strings.IndexAny(s, "=,;")
-		if eq >= 0 && s[eq] == '=' {
-			name := s[:eq]
-			v, after, valid := forwardedValue(s[eq+1:])
-			if !valid {
-				return "", "", false, false
+		if eq := strings.IndexAny(s, "=;"); eq >= 0 && s[eq] == '=' {
+			value, rest, ok := parameterValue(s[eq+1:])
+			if !ok {
+				return ""
 			}
-			if strings.EqualFold(name, "for") {
+			if strings.EqualFold(s[:eq], "for") {
 				if seen {
-					return "", "", false, false
+					return ""
 				}
-				seen, value = true, v
+				found, seen = value, true
 			}
-			s = strings.TrimLeft(after, " \t")
+			s = strings.TrimLeft(rest, " \t")
 		}
-		switch {
-		case s == "":
-			return value, "", false, true
-		case s[0] == ';':
-			s = s[1:]
-		case s[0] == ',':
-			return value, s[1:], true, true
-		default:
-			return "", "", false, false
+		if s == "" {
+			return found
 		}
+		if s[0] != ';' {
+			return ""
+		}
+		s = s[1:]
 	}
 }
 
-// forwardedValue reads a token or a quoted string (RFC 9110 section 5.6.4).
-func forwardedValue(s string) (value, rest string, ok bool) {
-	if s == "" || s[0] != '"' {
-		end := strings.IndexAny(s, ",; \t")
+// parameterValue reads a token or a quoted string.
+func parameterValue(s string) (value, rest string, ok bool) {
+	if !strings.HasPrefix(s, `"`) {
+		end := strings.IndexAny(s, "; \t\"")
 		if end < 0 {
 			end = len(s)
 		}
 		return s[:end], s[end:], true
 	}
+	s = s[1:]
+	end := strings.IndexAny(s, `"\`)
+	if end >= 0 && s[end] == '"' {
+		return s[:end], s[end+1:], true
+	}
 	var b strings.Builder
-	for i := 1; i < len(s); i++ {
+	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '"':
 			return b.String(), s[i+1:], true
 		case '\\':
-			i++
-			if i == len(s) {
+			if i++; i == len(s) {
 				return "", "", false
 			}
 		}
 		b.WriteByte(s[i])
 	}
 	return "", "", false
+}
+
+// parseHop reads an address as proxies write it: "192.0.2.1", "192.0.2.1:443",
+// "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443", with or without a zone,
+// which is dropped. A port may be an obfuscated one (RFC 7239 section 6.3).
+func parseHop(s string) (netip.Addr, bool) {
+	host, port := strings.Trim(s, " \t"), ""
+	colon := strings.IndexByte(host, ':')
+	switch {
+	case strings.HasPrefix(host, "["):
+		end := strings.IndexByte(host, ']')
+		if end < 0 || colon < 0 || colon > end { // brackets are for IPv6 alone
+			return netip.Addr{}, false
+		}
+		host, port = host[1:end], host[end+1:]
+	case colon >= 0 && strings.IndexByte(host[colon+1:], ':') < 0:
+		host, port = host[:colon], host[colon:]
+	}
+	if !validPort(port) {
+		return netip.Addr{}, false
+	}
+	// A zone says nothing here, and would make many keys of one address.
+	if i := strings.IndexByte(host, '%'); i > 0 && i < len(host)-1 && strings.Contains(host[:i], ":") {
+		host = host[:i]
+	}
+	a, err := netip.ParseAddr(host)
+	return a.Unmap(), err == nil
+}
+
+// validPort reports whether s is empty, ":" and a number of up to five digits,
+// or ":" and an obfuscated port.
+func validPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	if s[0] != ':' || len(s) == 1 {
+		return false
+	}
+	s = s[1:]
+	obfuscated := s[0] == '_'
+	if !obfuscated && len(s) > 5 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		digit := '0' <= c && c <= '9'
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z' || c == '.' || c == '_' || c == '-'
+		if !digit && (!obfuscated || !letter) {
+			return false
+		}
+	}
+	return true
 }

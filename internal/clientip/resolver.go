@@ -3,6 +3,7 @@ package clientip
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -52,25 +53,33 @@ func (rs *Resolver) Header() string {
 }
 
 // Resolve tells who r comes from. Walking from the right, trusted hops are
-// passed over. A hop that is not an address ends the walk: the hop to its
-// right is the last that is known, and stands for the client. When every hop
-// is trusted, the leftmost one is the client. A Unix socket's peer is trusted,
-// since file permissions decide who connects.
+// passed over. A hop that is not an address, or an empty one, ends the walk:
+// the hop to its right is the last that is known, and stands for the client.
+// When every hop is trusted, the leftmost one is the client. What stands left
+// of the nearest untrusted hop changes nothing, whatever it is.
+//
+// The peer on a Unix socket is trusted, since file permissions decide who
+// connects, even when no proxy is named. A RemoteAddr without a port is not
+// net/http's but was put there by somebody else: it counts as the peer, and is
+// not trusted with more.
 func (rs *Resolver) Resolve(r *http.Request) Identity {
 	var id Identity
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		id.Peer = ap.Addr().Unmap().WithZone("")
 		id.PeerTrusted = rs.trusted.Contains(id.Peer)
+	} else if a, ok := parseHop(r.RemoteAddr); ok {
+		id.Peer = a
 	} else {
-		id.PeerTrusted = r.RemoteAddr == "" || r.RemoteAddr == "@" || strings.HasPrefix(r.RemoteAddr, "/")
+		id.PeerTrusted = onUnixSocket(r)
 	}
 	id.Client = id.Peer
 	if !id.PeerTrusted {
 		return id
 	}
-	hops := 0
-	for hop := range rs.hopsFromRight(r.Header) {
-		if hops++; hops > maxHops {
+	walk := rs.hopsOf(r.Header)
+	for range maxHops {
+		hop, ok := walk.next()
+		if !ok {
 			break
 		}
 		a, ok := parseHop(hop)
@@ -85,22 +94,11 @@ func (rs *Resolver) Resolve(r *http.Request) Identity {
 	return id
 }
 
-// parseHop reads an address as proxies write it: "192.0.2.1", "192.0.2.1:443",
-// "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443", with or without a zone.
-func parseHop(s string) (netip.Addr, bool) {
-	s = strings.Trim(s, " \t")
-	if a, err := netip.ParseAddr(s); err == nil {
-		return a.Unmap().WithZone(""), true
-	}
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap().WithZone(""), true
-	}
-	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
-		if a, err := netip.ParseAddr(s[1 : len(s)-1]); err == nil && a.Is6() {
-			return a.Unmap().WithZone(""), true
-		}
-	}
-	return netip.Addr{}, false
+// onUnixSocket asks the server's listener, as RemoteAddr depends on the
+// platform and may have been rewritten by another middleware.
+func onUnixSocket(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && local.Network() == "unix"
 }
 
 type contextKey struct{}
