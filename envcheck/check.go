@@ -66,19 +66,15 @@ func (s *Schema) Defaults(env map[string]string) map[string]string {
 type defaults struct {
 	schema *Schema
 	env    map[string]string
-	known  map[string]string // by name; empty while being worked out, or without a value
-	depth  int
+	known  map[string]string // defaults by name; empty: no value
 }
-
-// maxReferences bounds a chain of defaults that refer to one another.
-const maxReferences = 64
 
 func (s *Schema) defaults(env map[string]string) *defaults {
 	return &defaults{schema: s, env: env, known: map[string]string{}}
 }
 
-// lookup finds a value; empty counts as unset. Each default is worked out once,
-// and one that refers back to itself has no value.
+// lookup finds a value; empty counts as unset. Each default is worked out once;
+// that none refers back to itself was seen when the schema was parsed.
 func (d *defaults) lookup(name string) (string, bool) {
 	if value := d.env[name]; value != "" {
 		return value, true
@@ -86,16 +82,13 @@ func (d *defaults) lookup(name string) (string, bool) {
 	if value, ok := d.known[name]; ok {
 		return value, value != ""
 	}
-	d.known[name] = ""
 	v, ok := d.schema.byName[name]
-	if !ok || !v.HasDefault || d.depth >= maxReferences {
+	if !ok || !v.HasDefault {
 		return "", false
 	}
-	d.depth++
 	value, err := expand(v.marked, d.lookup)
-	d.depth--
 	if err != nil {
-		return "", false
+		value = ""
 	}
 	d.known[name] = value
 	return value, value != ""

@@ -122,3 +122,23 @@ func cutBrace(s string) (before, after string, ok bool) {
 	}
 	return "", "", false
 }
+
+// references lists the names that a marked text refers to.
+func references(marked string) []string {
+	var names []string
+	for {
+		_, rest, found := strings.Cut(marked, refMark)
+		if !found {
+			return names
+		}
+		ref, rest, err := cutReference(rest)
+		if err != nil {
+			return names // reported by expand
+		}
+		marked = rest
+		if ref.name != "" {
+			names = append(names, ref.name)
+			names = append(names, references(ref.otherwise)...)
+		}
+	}
+}

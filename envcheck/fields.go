@@ -24,6 +24,12 @@ type collector struct {
 	environ map[string]string
 	fields  []*field
 	errs    []error // *ConfigError
+
+	// What the struct parser told, by variable.
+	found      map[string]string // values, from the environment, a file or envDefault
+	missing    map[string]bool
+	unreadable map[string]bool
+	unparsable []string // names of fields, without their path
 }
 
 func (c *collector) walk(v reflect.Value, prefix, path string) {
@@ -78,17 +84,23 @@ func (c *collector) add(sf reflect.StructField, key, prefix, path string) {
 }
 
 // walkSlice walks the items of a list of structs: KEY_0_…, KEY_1_…, as many as
-// the environment has.
+// the environment has. The struct parser stops at the first item that is wrong;
+// the others are parsed here.
 func (c *collector) walkSlice(v reflect.Value, prefix, path string) {
 	if prefix != "" && !strings.HasSuffix(prefix, "_") {
 		prefix += "_"
 	}
 	for i := 0; i < v.Len() || c.hasPrefix(fmt.Sprintf("%s%d_", prefix, i)); i++ {
-		item := reflect.New(v.Type().Elem()).Elem()
+		itemPrefix := fmt.Sprintf("%s%d_", prefix, i)
+		var item reflect.Value
 		if i < v.Len() {
 			item = v.Index(i)
+		} else {
+			fresh := reflect.New(v.Type().Elem())
+			c.parse(fresh, itemPrefix)
+			item = fresh.Elem()
 		}
-		c.walk(item, fmt.Sprintf("%s%d_", prefix, i), fmt.Sprintf("%s[%d].", path, i))
+		c.walk(item, itemPrefix, fmt.Sprintf("%s[%d].", path, i))
 	}
 }
 

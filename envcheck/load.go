@@ -74,25 +74,15 @@ func Parse(dst any, opts ...Option) error {
 		return &ConfigError{Field: "(root)", Value: fmt.Sprintf("%T", dst), Reason: "is not a pointer to a struct"}
 	}
 
-	// The parser's options hold the values as it found them, by variable.
-	found := map[string]string{}
 	result := reflect.New(target.Type().Elem())
 	result.Elem().Set(target.Elem())
-	parseErr := env.ParseWithOptions(result.Interface(), env.Options{
-		Environment: o.environ,
-		Prefix:      o.prefix,
-		OnSet: func(key string, value any, _ bool) {
-			found[key], _ = value.(string)
-		},
-	})
-
-	c := &collector{environ: o.environ}
+	c := &collector{environ: o.environ, found: map[string]string{}, missing: map[string]bool{}, unreadable: map[string]bool{}}
+	c.parse(result, o.prefix)
 	c.walk(result.Elem(), o.prefix, "")
-	parserErrs := readParserErrors(parseErr)
-	if errs := append(c.errs, parserErrs.config...); len(errs) > 0 {
-		return errors.Join(errs...)
+	if len(c.errs) > 0 {
+		return errors.Join(c.errs...)
 	}
-	if problems := c.problems(found, parserErrs); len(problems) > 0 {
+	if problems := c.problems(); len(problems) > 0 {
 		return &Error{Problems: problems}
 	}
 	target.Elem().Set(result.Elem())
@@ -108,20 +98,23 @@ func addSet(dst, src map[string]string) {
 	}
 }
 
-// parserErrors is what may be kept of the struct parser's errors: which
-// variables, never their texts, which quote values.
-type parserErrors struct {
-	missing    map[string]bool
-	unreadable map[string]bool
-	unparsable []string // names of fields, without their path
-	config     []error
+// parse runs the struct parser on the struct that dst points to.
+func (c *collector) parse(dst reflect.Value, prefix string) {
+	err := env.ParseWithOptions(dst.Interface(), env.Options{
+		Environment: c.environ,
+		Prefix:      prefix,
+		OnSet: func(key string, value any, _ bool) {
+			c.found[key], _ = value.(string)
+		},
+	})
+	if err != nil {
+		c.keep(err)
+	}
 }
 
-func readParserErrors(err error) parserErrors {
-	out := parserErrors{missing: map[string]bool{}, unreadable: map[string]bool{}}
-	if err == nil {
-		return out
-	}
+// keep takes from the struct parser's errors which variables they concern. Their
+// texts quote values and are dropped.
+func (c *collector) keep(err error) {
 	list := []error{err}
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		list = all.Errors
@@ -129,45 +122,42 @@ func readParserErrors(err error) parserErrors {
 	for _, err := range list {
 		switch e := err.(type) {
 		case env.VarIsNotSetError:
-			out.missing[e.Key] = true
+			c.missing[e.Key] = true
 		case env.EmptyVarError:
-			out.missing[e.Key] = true
+			c.missing[e.Key] = true
 		case env.LoadFileContentError:
-			out.unreadable[e.Key] = true
+			c.unreadable[e.Key] = true
 		case env.ParseError:
-			out.unparsable = append(out.unparsable, e.Name)
+			c.unparsable = append(c.unparsable, e.Name)
 		case env.NoParserError:
-			out.config = append(out.config, &ConfigError{Field: e.Name, Value: e.Type.String(), Reason: "has a type that cannot be read from a variable"})
+			c.fail(e.Name, e.Type.String(), "has a type that cannot be read from a variable")
 		case env.NoSupportedTagOptionError:
-			out.config = append(out.config, &ConfigError{Field: "(root)", Value: e.Tag, Reason: "is not an option of the env tag"})
+			c.fail("(unknown)", e.Tag, "is not an option of the env tag")
 		default:
-			out.config = append(out.config, &ConfigError{Field: "(root)", Value: fmt.Sprintf("%T", err), Reason: "unknown error of the struct parser"})
+			c.fail("(unknown)", fmt.Sprintf("%T", err), "unknown error of the struct parser")
 		}
 	}
-	return out
 }
 
 // problems goes through the fields in their order.
-func (c *collector) problems(found map[string]string, errs parserErrors) []*Problem {
+func (c *collector) problems() []*Problem {
 	var out []*Problem
-	unparsable := len(errs.unparsable)
 	for _, f := range c.fields {
-		value := found[f.key]
+		value := c.found[f.key]
 		switch {
-		case errs.missing[f.key]:
+		case c.missing[f.key]:
 			out = append(out, f.problem(Missing, "required", f.expected(), "", "set it in the environment"))
-		case errs.unreadable[f.key]:
+		case c.unreadable[f.key]:
 			out = append(out, f.problem(Unreadable, "file", "the path of a readable file", c.environ[f.key], ""))
 		case value == "":
-		case len(errs.unparsable) > 0 && !f.parses(value):
-			unparsable--
+		case len(c.unparsable) > 0 && !f.parses(value):
 			out = append(out, f.problem(Invalid, "type", describeType(f.typ), value, ""))
 		default:
 			out = append(out, f.broken(value)...)
 		}
 	}
-	if len(out) == 0 && unparsable > 0 { // the parser refused what no field refuses alone
-		for _, name := range errs.unparsable {
+	if len(out) == 0 { // what the parser refused is never let through
+		for _, name := range c.unparsable {
 			out = append(out, &Problem{Field: name, Kind: Invalid, Rule: "type", Expected: "a value of the field's type", Length: unset})
 		}
 	}

@@ -24,6 +24,7 @@ type variable struct {
 	required condition
 	rules    rules
 	marked   string // the default, its references marked
+	valueAt  int    // its offset in the schema
 }
 
 // Variable describes one variable of a [Schema].

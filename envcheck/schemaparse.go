@@ -46,6 +46,7 @@ func parseSchema(name, src string) (*Schema, error) {
 		p.nextLine()
 	}
 	p.endBlock()
+	p.checkReferences()
 	if name := p.schema.currentEnv; name != "" && p.schema.byName[name] == nil {
 		p.failAt(p.currentEnvAt, "@currentEnv refers to a variable that this schema does not define")
 	}
@@ -98,7 +99,7 @@ func (p *schemaParser) item() {
 		return
 	}
 	v := &variable{Variable: Variable{Name: name, Line: p.lineAt(at), Description: strings.Join(p.text, "\n")}}
-	valueAt := p.pos
+	v.valueAt = p.pos
 	implied := ""
 	if v.marked, implied, ok = p.value(); ok {
 		p.blanks()
@@ -111,7 +112,7 @@ func (p *schemaParser) item() {
 	}
 	v.HasDefault = v.marked != ""
 	p.apply(v, implied)
-	p.checkDefault(v, valueAt)
+	p.checkDefault(v)
 	p.remember(v, at)
 }
 
@@ -122,7 +123,14 @@ func (p *schemaParser) remember(v *variable, at int) {
 	}
 	p.schema.byName[v.Name] = v
 	p.schema.variables = append(p.schema.variables, v)
+	if len(p.schema.variables) == maxVariables+1 {
+		p.failAt(at, "more than "+strconv.Itoa(maxVariables)+" variables")
+		p.pos = len(p.src)
+	}
 }
+
+// maxVariables bounds a schema.
+const maxVariables = 4096
 
 // functionValue is a function call as a value; the @env-spec has them, we do
 // not.
@@ -194,18 +202,50 @@ func impliedByValue(text string) string {
 
 // checkDefault refuses a default that breaks its own rules, or whose references
 // are malformed, where the schema is written rather than where it is used.
-func (p *schemaParser) checkDefault(v *variable, at int) {
+func (p *schemaParser) checkDefault(v *variable) {
 	if !v.HasDefault {
 		return
 	}
 	if !strings.Contains(v.marked, refMark) {
 		for _, c := range v.rules.broken(v.marked) {
-			p.failAt(at, fmt.Sprintf("the value breaks the variable's own rule %s: expected %s", c.rule, c.expected))
+			p.failAt(v.valueAt, fmt.Sprintf("the value breaks the variable's own rule %s: expected %s", c.rule, c.expected))
 		}
 		return
 	}
 	_, err := expand(v.marked, func(string) (string, bool) { return "", true })
 	if err != nil {
-		p.failAt(at, err.Error())
+		p.failAt(v.valueAt, err.Error())
+	}
+}
+
+// maxReferences bounds a chain of values that refer to one another.
+const maxReferences = 64
+
+// checkReferences refuses values that refer back to themselves, and endless
+// chains.
+func (p *schemaParser) checkReferences() {
+	heights := map[string]int{} // of the chain below a variable; -1: being worked out
+	var height func(v *variable) int
+	height = func(v *variable) int {
+		if h, ok := heights[v.Name]; ok {
+			if h < 0 {
+				return maxReferences + 1
+			}
+			return h
+		}
+		heights[v.Name] = -1
+		h := 0
+		for _, name := range references(v.marked) {
+			if next, ok := p.schema.byName[name]; ok {
+				h = max(h, 1+height(next))
+			}
+		}
+		heights[v.Name] = min(h, maxReferences+1)
+		return heights[v.Name]
+	}
+	for _, v := range p.schema.variables {
+		if height(v) > maxReferences && !p.full() {
+			p.failAt(v.valueAt, "the value refers back to itself, or to a chain of more than "+strconv.Itoa(maxReferences)+" others")
+		}
 	}
 }
