@@ -27,6 +27,12 @@ func (d *Doc) Decode(into any, expand Expander) error {
 	return dec.problems.Err()
 }
 
+// Unsupported is the type of a field whose key is known but cannot be used in
+// this version: any value is a problem that says so.
+type Unsupported struct{}
+
+var unsupportedType = reflect.TypeFor[Unsupported]()
+
 type decoder struct {
 	doc      *Doc
 	expand   Expander
@@ -54,6 +60,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
 		return
 	case depth > maxDepth:
 		d.report(at, path, "is nested too deeply")
+		return
+	}
+	if v.Type() == unsupportedType {
+		d.report(at, path, "is not supported by this version")
 		return
 	}
 	if v.Kind() == reflect.Pointer {
@@ -111,7 +121,14 @@ func (d *decoder) entries(n *yaml.Node, path string, fn func(key, value *yaml.No
 	return true
 }
 
+// A Defaulter is a struct in a list or map that fills in what its keys leave
+// out. SetDefaults is called before the keys are read.
+type Defaulter interface{ SetDefaults() }
+
 func (d *decoder) structValue(n *yaml.Node, v reflect.Value, path string, depth int) {
+	if s, ok := v.Addr().Interface().(Defaulter); ok {
+		s.SetDefaults()
+	}
 	fields := map[string]reflect.Value{}
 	var names []string
 	for i := range v.NumField() {

@@ -18,13 +18,16 @@ type rule struct {
 	Share  float64             `yaml:"share"`
 }
 
+func (r *rule) SetDefaults() { r.Share = 1 }
+
 type config struct {
-	Listen string          `yaml:"listen"`
-	Inject bool            `yaml:"inject"`
-	Trust  []string        `yaml:"trusted_proxies"`
-	Rules  []rule          `yaml:"rules"`
-	Named  map[string]rule `yaml:"named"`
-	Limit  *int            `yaml:"limit"`
+	Listen string                 `yaml:"listen"`
+	Inject bool                   `yaml:"inject"`
+	Trust  []string               `yaml:"trusted_proxies"`
+	Rules  []rule                 `yaml:"rules"`
+	Named  map[string]rule        `yaml:"named"`
+	Limit  *int                   `yaml:"limit"`
+	Later  strictyaml.Unsupported `yaml:"later"`
 	Hidden string
 }
 
@@ -49,7 +52,7 @@ func TestDecodesEveryKind(t *testing.T) {
 	want := config{
 		Listen: ":8080", Inject: true, Trust: []string{"private", "10.0.0.0/8", "12"},
 		Rules: []rule{{Name: "auth", Limit: 8, Window: 10 * time.Minute, Body: 1 << 20, Share: 0.25}},
-		Named: map[string]rule{"a.b": {Limit: 1}}, Limit: &seven,
+		Named: map[string]rule{"a.b": {Limit: 1, Share: 1}}, Limit: &seven,
 	}
 	yaml := `
 listen: ":8080"
@@ -89,6 +92,7 @@ rules:
 named: [1]
 limit: ${UNSET}
 trusted_proxies:
+later: {any: [thing]}
 `)
 	want := `h.yaml:1:9: listen: expected a string, got a list
 h.yaml:2:9: inject: expected true or false, got a quoted string
@@ -102,7 +106,8 @@ h.yaml:10:5: rules[1].limit: is already defined in line 8
 h.yaml:11:12: rules[1].share: expected a number
 h.yaml:12:8: named: expected a mapping, got a list
 h.yaml:13:8: limit: UNSET is not set
-h.yaml:14:17: trusted_proxies: expected a list, got nothing`
+h.yaml:14:17: trusted_proxies: expected a list, got nothing
+h.yaml:15:8: later: is not supported by this version`
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -1,0 +1,204 @@
+package sidecar
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/internal/route"
+	"github.com/handrail-go/handrail/internal/upstream"
+	"github.com/handrail-go/handrail/observe"
+	"github.com/handrail-go/handrail/ratelimit"
+	"github.com/handrail-go/handrail/webhook"
+)
+
+// An assembly is the chain of one configuration. A reload makes a new one;
+// requests under way finish in the one they began in.
+type assembly struct {
+	loaded  *Loaded
+	handler http.Handler
+	proxy   *upstream.Proxy
+}
+
+// assemble builds the chain of the design's request path: client and path,
+// request id and log, health, limits, webhook routes, flag routes, upstream.
+func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
+	proxy, err := s.newProxy(l)
+	if err != nil {
+		return nil, err
+	}
+	app, err := s.withFlags(l, proxy)
+	if err != nil {
+		return nil, err
+	}
+	deliveries, err := s.webhooks(ctx, l, proxy)
+	if err != nil {
+		return nil, err
+	}
+	limited, err := s.withLimits(l, dispatch(deliveries, app))
+	if err != nil {
+		return nil, err
+	}
+	cfg := l.observeConfig()
+	cfg.Log = s.log
+	cfg.OnStart, cfg.OnPanic = s.sentry.OnStart, s.sentry.OnPanic
+	cfg.OnRequest = func(e observe.RequestEvent) {
+		s.metrics.OnRequest(e)
+		s.sentry.OnRequest(e)
+	}
+	observed, err := observe.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	in, err := newIngress(&l.Config)
+	if err != nil {
+		return nil, err
+	}
+	if l.TrustedProxies == nil {
+		in.onForwarded = s.onForwarded
+	}
+	chain := observed.Wrap(refuse(s.withHealth(l, limited)))
+	return &assembly{
+		loaded: l, proxy: proxy,
+		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			chain.ServeHTTP(w, in.prepare(r))
+		}),
+	}, nil
+}
+
+func (s *Sidecar) newProxy(l *Loaded) (*upstream.Proxy, error) {
+	cfg := l.upstreamConfig()
+	cfg.OnResponse = func(_ *http.Request, _ int, header http.Header) {
+		for name := range header {
+			if isOurs(name) {
+				delete(header, name)
+			}
+		}
+	}
+	cfg.OnError = func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
+		if !s.reportDelivery(r, err) {
+			upstream.AnswerError(w, r, err)
+		}
+		if err.Kind != upstream.Gone {
+			s.log.Warn("upstream failed", "kind", err.Kind.String(), "error", err.Err, "request_id", requestID(r.Context()))
+		}
+	}
+	cfg.OnAbort = func(r *http.Request, err *upstream.Error) {
+		s.reportDelivery(r, err)
+		if err.Kind != upstream.Gone {
+			s.log.Warn("upstream broke off an answer", "kind", err.Kind.String(), "error", err.Err, "request_id", requestID(r.Context()))
+		}
+	}
+	return upstream.New(cfg)
+}
+
+// reportDelivery tells the webhook middleware what is known of a delivery that
+// failed. It reports false for other requests.
+func (s *Sidecar) reportDelivery(r *http.Request, err *upstream.Error) bool {
+	if _, ok := webhook.DeliveryFrom(r.Context()); !ok {
+		return false
+	}
+	if err.Written {
+		webhook.ReportNoAnswer(r.Context())
+	} else {
+		webhook.ReportNotWritten(r.Context())
+	}
+	return true
+}
+
+func (s *Sidecar) withFlags(l *Loaded, next http.Handler) (http.Handler, error) {
+	if s.flags == nil {
+		return next, nil
+	}
+	key, vary, err := l.targetingKey()
+	if err != nil {
+		return nil, err
+	}
+	m, err := flags.NewMiddleware(flags.MiddlewareConfig{
+		Client: s.flags, TargetingKey: key, Vary: vary, Inject: l.Flags.Inject, Gates: l.gates(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.Wrap(next), nil
+}
+
+func (s *Sidecar) withLimits(l *Loaded, next http.Handler) (http.Handler, error) {
+	cfg := l.rateLimitConfig()
+	cfg.Limiter, cfg.Fallback, cfg.OnEvent = s.stores.limiter, s.stores.fallback, s.onRateLimit
+	m, err := ratelimit.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return m.Wrap(next), nil
+}
+
+// A delivery is a webhook route and the path it is at.
+type delivery struct {
+	path    *route.Set
+	handler http.Handler
+}
+
+func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, proxy http.Handler) ([]delivery, error) {
+	once := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(w, r.WithContext(upstream.WithFreshConn(r.Context())))
+	})
+	out := make([]delivery, 0, len(l.Webhooks))
+	for i := range l.Webhooks {
+		w := &l.Webhooks[i]
+		v, err := w.verifier()
+		if err != nil {
+			return nil, err
+		}
+		store, err := s.stores.deliveries(ctx, w.Store)
+		if err != nil {
+			return nil, err
+		}
+		cfg := w.config(v, store)
+		cfg.Drain, cfg.OnEvent = s.cutoff, s.onWebhook
+		m, err := webhook.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		path, err := route.Compile([]string{w.Path}, false)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, delivery{path: path, handler: m.Wrap(once)})
+	}
+	return out, nil
+}
+
+// dispatch sends webhook paths to their route and all others to app.
+func dispatch(deliveries []delivery, app http.Handler) http.Handler {
+	if len(deliveries) == 0 {
+		return app
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, d := range deliveries {
+			if d.path.Match(r.URL) {
+				d.handler.ServeHTTP(w, r)
+				return
+			}
+		}
+		app.ServeHTTP(w, r)
+	})
+}
+
+// withHealth answers the probes before any limit.
+func (s *Sidecar) withHealth(l *Loaded, next http.Handler) http.Handler {
+	probes := map[string]http.Handler{
+		livezPath:    s.monitor.LivezHandler(),
+		readyzPath:   s.monitor.ReadyzHandler(),
+		startupzPath: s.monitor.StartupzHandler(),
+	}
+	probes[strings.TrimSuffix(l.Health.Path, "/")] = s.monitor.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h, ok := probes[r.URL.Path]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,107 @@
+package sidecar
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/health"
+	"github.com/handrail-go/handrail/ratelimit"
+	"github.com/handrail-go/handrail/webhook"
+)
+
+// This file connects what the packages tell to log, metrics and health.
+
+// quiet lets one message through per interval.
+type quiet struct {
+	interval time.Duration
+	last     atomic.Int64
+}
+
+func (q *quiet) ok() bool {
+	now := time.Now().UnixNano()
+	last := q.last.Load()
+	return now-last >= int64(q.interval) && q.last.CompareAndSwap(last, now)
+}
+
+func (s *Sidecar) onRateLimit(e ratelimit.Event) {
+	s.metrics.RateLimitDecision(e.Policy, string(e.Outcome))
+	if e.Outcome == ratelimit.StoreError && s.limiterLog.ok() {
+		s.log.Error("rate limiter store failed", "policy", e.Policy, "error", e.Cause)
+	}
+}
+
+func (s *Sidecar) onWebhook(ctx context.Context, e webhook.Event) {
+	s.metrics.WebhookDelivery(e.Route, e.Provider, string(e.Outcome))
+	level := slog.LevelInfo
+	switch e.Outcome {
+	case webhook.OutcomeProcessed, webhook.OutcomeDuplicate, webhook.OutcomeBodyChanged:
+	case webhook.OutcomeStoreError, webhook.OutcomeSecretUnavailable:
+		level = slog.LevelError
+	default:
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{
+		slog.String("route", e.Route), slog.String("provider", e.Provider), slog.String("outcome", string(e.Outcome)),
+		slog.String("event_id", e.EventID), slog.String("event_type", e.EventType),
+		slog.Int("attempt", e.Attempt), slog.Int64("fence", e.Fence), slog.Bool("maybe_processed", e.MaybeProcessed),
+		slog.Int("upstream_status", e.UpstreamStatus), slog.Int("secret_index", e.SecretIndex),
+		slog.Float64("duration_ms", float64(e.Duration.Microseconds())/1000), slog.String("request_id", requestID(ctx)),
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("error", e.Err))
+	}
+	s.log.LogAttrs(ctx, level, "webhook", attrs...)
+}
+
+func (s *Sidecar) onFlags(e flags.Event) {
+	attrs := []any{"source", e.Source, "version", e.Version, "flags", e.Flags}
+	switch e.Kind {
+	case flags.EventLoaded:
+		s.monitor.Clear("flags")
+		s.log.Info("flags loaded", append(attrs, "added", e.Added, "changed", e.Changed, "removed", e.Removed)...)
+		for _, w := range e.Warnings {
+			s.log.Warn("flags", "source", e.Source, "warning", w)
+		}
+	case flags.EventHeaderTruncated:
+		s.log.Warn("flags left out of Handrail-Flags, which is full", append(attrs, "dropped", e.Dropped)...)
+	default:
+		s.monitor.Warn("flags", "the last good definitions are in use")
+		s.log.Error("flags not loaded, the last good ones stay", append(attrs, "error", e.Err)...)
+	}
+}
+
+func (s *Sidecar) onEvaluation(d flags.Decision) {
+	key := d.Key
+	if d.ErrorCode == flags.ErrorFlagNotFound {
+		key = "unknown"
+	}
+	s.metrics.FlagEvaluation(key, d.Variant, string(d.Reason))
+}
+
+func (s *Sidecar) onHealth(e health.Event) {
+	level := slog.LevelInfo
+	if e.To == string(health.ValueError) || e.To == string(health.StatusDegraded) || e.To == string(health.StatusStale) {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{slog.String("check", e.Check), slog.String("from", e.From), slog.String("to", e.To)}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("error", e.Err))
+	}
+	s.log.LogAttrs(context.Background(), level, "health changed", attrs...)
+	if e.Check != "" {
+		s.metrics.HealthCheck(e.Check, e.To == string(health.ValueOK) || e.To == string(health.ValueWarning))
+	}
+}
+
+// onForwarded is told of a private peer that forwards requests while
+// trusted_proxies is not set: all clients behind it count as one.
+func (s *Sidecar) onForwarded() {
+	if !s.forwardedSeen.CompareAndSwap(false, true) {
+		return
+	}
+	s.monitor.Warn("client_identity", "a private peer sends forwarding headers, but trusted_proxies is not set")
+	s.log.Warn("a private peer sends forwarding headers that are not believed: its clients share one address; set trusted_proxies")
+}

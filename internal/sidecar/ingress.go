@@ -1,0 +1,147 @@
+package sidecar
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/internal/httpx"
+	"github.com/handrail-go/handrail/internal/route"
+)
+
+// ingress is the first thing that happens to a request: who sent it, what its
+// path is, and which of its headers may go on.
+type ingress struct {
+	resolver        *clientip.Resolver
+	keepSlash       bool
+	keepUnderscores bool
+
+	// onForwarded is told of a private peer that sends forwarding headers
+	// while nobody configured who is trusted. Nil: somebody did.
+	onForwarded func()
+}
+
+func newIngress(c *Config) (*ingress, error) {
+	trusted, err := clientip.ParsePrefixes(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	resolver, err := clientip.New(trusted, c.ForwardedHeader)
+	if err != nil {
+		return nil, err
+	}
+	return &ingress{
+		resolver:        resolver,
+		keepSlash:       c.Paths.EncodedSlash == "keep",
+		keepUnderscores: c.UnderscoreHeaders == "keep",
+	}, nil
+}
+
+type badPathKey struct{}
+
+// prepare returns the request that every rule and the upstream see. It changes
+// r's header in place. A path that is refused is marked, so that the refusal
+// is logged and counted like any answer; refuse gives it.
+func (in *ingress) prepare(r *http.Request) *http.Request {
+	id := in.resolver.Resolve(r)
+	if in.onForwarded != nil && id.Peer.IsPrivate() && forwards(r.Header) {
+		in.onForwarded()
+	}
+	in.cleanHeader(r.Header, id.PeerTrusted)
+	for name := range r.Trailer {
+		if in.drop(name, id.PeerTrusted) {
+			delete(r.Trailer, name)
+		}
+	}
+	ctx := clientip.NewContext(r.Context(), id)
+	u, err := in.cleanURL(r.URL)
+	if err != nil {
+		ctx = context.WithValue(ctx, badPathKey{}, err)
+	}
+	r = r.WithContext(ctx)
+	r.URL = u
+	return r
+}
+
+// cleanURL returns u with its path in the one form that counts.
+func (in *ingress) cleanURL(u *url.URL) (*url.URL, error) {
+	path := u.EscapedPath()
+	if path == "" && u.Host != "" {
+		path = "/" // absolute form without a path
+	}
+	cleaned, err := route.Clean(path, in.keepSlash)
+	if err != nil {
+		return u, err
+	}
+	if cleaned == u.Path && u.RawPath == "" {
+		return u, nil
+	}
+	decoded, err := url.PathUnescape(cleaned)
+	if err != nil {
+		return u, err
+	}
+	out := *u
+	out.Path, out.RawPath = decoded, cleaned
+	return &out, nil
+}
+
+// refuse answers requests whose path prepare would not take.
+func refuse(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(badPathKey{}) != nil {
+			httpx.WriteError(w, r, http.StatusBadRequest, "bad_path")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (in *ingress) cleanHeader(h http.Header, peerTrusted bool) {
+	for name := range h {
+		if in.drop(name, peerTrusted) {
+			delete(h, name)
+		}
+	}
+}
+
+// drop reports whether a header field must not go on: ours, one that an
+// untrusted peer has no say in, the forwarding header that is not configured,
+// and names with an underscore, which CGI-like servers read as a hyphen. Such
+// names may be kept, but not where they would stand for a protected field.
+func (in *ingress) drop(name string, peerTrusted bool) bool {
+	if strings.Contains(name, "_") {
+		hyphens := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		return !in.keepUnderscores || isOurs(hyphens) || isForwarding(hyphens) || hyphens == "X-Request-Id" || hyphens == "Idempotency-Key"
+	}
+	switch {
+	case isOurs(name):
+		return true
+	case isForwarding(name):
+		return !peerTrusted || name == in.unconfigured()
+	}
+	return false
+}
+
+// unconfigured is the forwarding header that does not count.
+func (in *ingress) unconfigured() string {
+	if in.resolver.Header() == clientip.Forwarded {
+		return clientip.XForwardedFor
+	}
+	return clientip.Forwarded
+}
+
+func isOurs(name string) bool { return strings.HasPrefix(name, "Handrail-") }
+
+func isForwarding(name string) bool {
+	switch name {
+	case clientip.Forwarded, "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+func forwards(h http.Header) bool {
+	return h[clientip.XForwardedFor] != nil || h[clientip.Forwarded] != nil
+}

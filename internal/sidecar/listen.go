@@ -1,0 +1,87 @@
+package sidecar
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// listeners are where the sidecar can be reached; admin and metrics may be nil.
+type listeners struct {
+	public, admin, metrics net.Listener
+}
+
+func listen(c *Config) (*listeners, error) {
+	var ls listeners
+	var errs []error
+	for _, l := range []struct {
+		key, addr string
+		into      *net.Listener
+	}{
+		{"listen", c.Listen, &ls.public},
+		{"admin.listen", c.Admin.Listen, &ls.admin},
+		{"metrics.listen", c.Metrics.Listen, &ls.metrics},
+	} {
+		if l.addr == "" {
+			continue
+		}
+		ln, err := listenOn(l.addr)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
+			continue
+		}
+		*l.into = ln
+	}
+	if len(errs) > 0 {
+		ls.close()
+		return nil, errors.Join(errs...)
+	}
+	return &ls, nil
+}
+
+func (ls *listeners) close() {
+	for _, l := range []net.Listener{ls.public, ls.admin, ls.metrics} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+func listenOn(addr string) (net.Listener, error) {
+	path, ok := strings.CutPrefix(addr, "unix:")
+	if !ok {
+		return net.Listen("tcp", addr)
+	}
+	// A socket that nobody listens on is left over from a crash.
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("listen unix %s: %w", path, syscall.EADDRINUSE)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	// Created without any permission for others: Chmod alone would be late.
+	umask := syscall.Umask(0o177)
+	ln, err := net.Listen("unix", path)
+	syscall.Umask(umask)
+	return ln, err
+}
+
+// newServer has every timeout but a total; see withDeadlines for the rest.
+func (s *Sidecar) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           withDeadlines(h),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}

@@ -1,0 +1,192 @@
+package sidecar
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/handrail-go/handrail/envcheck"
+	"github.com/handrail-go/handrail/internal/filewatch"
+	"github.com/handrail-go/handrail/internal/strictyaml"
+)
+
+const maxConfigBytes = 1 << 20
+
+// Options say where a configuration comes from. A nil pointer is a flag that
+// was not set.
+type Options struct {
+	File           string // --config; "" means HANDRAIL_CONFIG, else DefaultFile when it exists
+	Listen         *string
+	Admin          *string
+	Upstream       *string
+	TrustedProxies *string // comma-separated, "none" for an empty list
+
+	Getenv func(string) string
+
+	// Child is set by exec: the app is started here, so its address is not
+	// configured but chosen, and PORT names where to listen.
+	Child    bool
+	Check    bool   // the app's address may come from elsewhere
+	childURL string // once it was chosen, so that a reload keeps it
+}
+
+// Loaded is a valid configuration and where it came from.
+type Loaded struct {
+	Config
+	File      string           // "" when none was read
+	Dir       string           // relative paths of the configuration start here
+	Warnings  []string         // each one sentence, to be logged
+	EnvSchema *envcheck.Schema // of env.schema; nil without one
+	data      []byte           // the file's content
+	options   Options
+}
+
+// Load reads the configuration. The order of precedence is: flag, environment,
+// file, default. The error is a strictyaml.Problems that holds every problem at
+// once, each with its place: file, line and column, or the variable's or flag's
+// name. No value of a secret is part of it.
+func Load(o Options) (*Loaded, error) {
+	l := &loader{
+		Loaded:  Loaded{Config: defaults(o.Getenv), options: o, Dir: "."},
+		origins: map[string]string{},
+	}
+	if err := l.readFile(); err != nil {
+		return nil, err
+	}
+	l.override()
+	l.resolvePaths()
+	l.validate()
+	if err := l.problems.Err(); err != nil {
+		return nil, err
+	}
+	return &l.Loaded, nil
+}
+
+type loader struct {
+	Loaded
+	doc      *strictyaml.Doc
+	origins  map[string]string // configuration path → flag or variable that set it
+	problems strictyaml.Problems
+}
+
+// problem reports what is wrong with the value at path.
+func (l *loader) problem(path, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	switch origin, ok := l.origins[path]; {
+	case ok:
+		l.problems = append(l.problems, &strictyaml.Problem{File: origin, Message: message})
+	case l.doc != nil:
+		l.problems = append(l.problems, l.doc.Problem(path, message))
+	default:
+		l.problems = append(l.problems, &strictyaml.Problem{File: "configuration", Path: path, Message: message})
+	}
+}
+
+func (l *loader) warn(format string, args ...any) {
+	l.Warnings = append(l.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (l *loader) readFile() error {
+	file, named := l.options.File, true
+	if file == "" {
+		file = l.options.Getenv("HANDRAIL_CONFIG")
+	}
+	if file == "" {
+		file, named = DefaultFile, false
+	}
+	data, err := filewatch.Read(file, maxConfigBytes)
+	if !named && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return strictyaml.Problems{{File: file, Message: "cannot be read: " + cause(err)}}
+	}
+	l.File, l.Dir, l.data = file, filepath.Dir(file), data
+	if l.doc, err = strictyaml.Parse(file, data); err != nil {
+		return err
+	}
+	expand := expander{getenv: l.options.Getenv, dir: l.Dir}
+	err = l.doc.Decode(&l.Config, expand.expand)
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
+		l.problems = append(l.problems, problems...)
+	}
+	return nil
+}
+
+// cause is what the operating system said, without the path.
+func cause(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// override applies environment variables, and flags over them.
+func (l *loader) override() {
+	set := func(path string, into *string, flag string, value *string, variable string) {
+		if v := l.options.Getenv(variable); v != "" {
+			*into, l.origins[path] = v, variable
+		}
+		if value != nil {
+			*into, l.origins[path] = *value, flag
+		}
+	}
+	o := &l.options
+	if port := o.Getenv("PORT"); o.Child && port != "" {
+		l.Listen, l.origins["listen"] = ":"+port, "PORT"
+	}
+	set("listen", &l.Listen, "--listen", o.Listen, "HANDRAIL_LISTEN")
+	set("admin.listen", &l.Admin.Listen, "--admin", o.Admin, "HANDRAIL_ADMIN")
+	set("admin.token", &l.Admin.Token, "", nil, "HANDRAIL_ADMIN_TOKEN")
+	set("upstream.url", &l.Upstream.URL, "--upstream", o.Upstream, "HANDRAIL_UPSTREAM")
+	if o.childURL != "" {
+		l.Upstream.URL = o.childURL
+	}
+	set("environment", &l.Environment, "", nil, "HANDRAIL_ENV")
+	var list string
+	set("trusted_proxies", &list, "--trusted-proxies", o.TrustedProxies, "HANDRAIL_TRUSTED_PROXIES")
+	if _, ok := l.origins["trusted_proxies"]; ok {
+		l.TrustedProxies = splitList(list)
+	}
+}
+
+// splitList reads "10.0.0.0/8, private"; "none" and "" are the empty list.
+func splitList(list string) []string {
+	out := []string{}
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" && part != "none" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// resolvePaths makes file names relative to the configuration file, and drops
+// default files that do not exist.
+func (l *loader) resolvePaths() {
+	resolve := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(l.Dir, path)
+	}
+	l.DataDir = resolve(l.DataDir)
+	l.Flags.Source = l.defaultFile("flags.source", resolve(l.Flags.Source))
+	l.Env.Schema = l.defaultFile("env.schema", resolve(l.Env.Schema))
+}
+
+func (l *loader) defaultFile(path, file string) string {
+	if l.seen(path) {
+		return file
+	}
+	if _, err := filewatch.Read(file, 1<<30); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return file
+}
+
+func (l *loader) seen(path string) bool {
+	return l.doc != nil && l.doc.Seen(path)
+}

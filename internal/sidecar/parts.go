@@ -1,0 +1,330 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/handrail-go/handrail/envcheck"
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/health"
+	"github.com/handrail-go/handrail/internal/filewatch"
+	"github.com/handrail-go/handrail/internal/strictyaml"
+	"github.com/handrail-go/handrail/internal/upstream"
+	"github.com/handrail-go/handrail/observe"
+	"github.com/handrail-go/handrail/ratelimit"
+	"github.com/handrail-go/handrail/webhook"
+	"github.com/handrail-go/handrail/webhook/stripehook"
+)
+
+// This file translates the configuration into the Configs of the public
+// packages, and their errors back into places of the configuration.
+
+// policies are the rate limits: those configured, or the default one when the
+// key is absent. An empty list means none.
+func (c *Config) policies() []ratelimit.Policy {
+	if c.RateLimits == nil {
+		return []ratelimit.Policy{ratelimit.AuthPolicy()}
+	}
+	out := make([]ratelimit.Policy, len(c.RateLimits))
+	for i, r := range c.RateLimits {
+		out[i] = ratelimit.Policy{
+			Name: r.Name, Methods: r.Match.Methods, Paths: r.Match.Paths, Exact: r.Match.Exact,
+			Key: r.Key, IPv6Prefix: r.IPv6Prefix, Limit: r.Limit, Window: r.Window,
+			OnStoreError: ratelimit.OnStoreError(r.OnStoreError), Mode: ratelimit.Mode(r.Mode),
+			RetryAfter: ratelimit.RetryAfterForm(r.RetryAfter), Allow: r.Allow,
+		}
+	}
+	return out
+}
+
+func (c *Config) rateLimitConfig() ratelimit.Config {
+	return ratelimit.Config{
+		Policies: c.policies(), KeySecret: []byte(c.KeySecret), Namespace: c.namespace(),
+		TrustedProxies: c.TrustedProxies, ForwardedHeader: c.ForwardedHeader,
+		DangerouslyTrustAllProxies: c.DangerouslyTrustAllProxies,
+	}
+}
+
+// namespace keeps apps on one Redis apart.
+func (c *Config) namespace() string {
+	switch {
+	case c.Namespace != "":
+		return c.Namespace
+	case c.Observe.Service != "":
+		return c.Observe.Service
+	}
+	return "default"
+}
+
+func (w *WebhookConfig) verifier() (webhook.Verifier, error) {
+	return stripehook.New(stripehook.Config{Secrets: w.Secrets, Tolerance: w.Tolerance})
+}
+
+func (w *WebhookConfig) config(v webhook.Verifier, s webhook.Store) webhook.Config {
+	return webhook.Config{
+		Route: w.Name, Verifier: v, Store: s, Timeout: w.Timeout, Retention: w.Retention,
+		MaxBodyBytes: int64(w.MaxBody), DiscardStatuses: w.DiscardStatuses,
+	}
+}
+
+// targetingKey says whom flags are evaluated for, and which header that is
+// read from.
+func (c *Config) targetingKey() (key func(*http.Request) string, vary string, err error) {
+	kind, name, _ := strings.Cut(c.Flags.TargetingKey, ":")
+	if name == "" {
+		return nil, "", errors.New("must be cookie:NAME or header:NAME")
+	}
+	switch kind {
+	case "cookie":
+		return flags.CookieKey(name), "Cookie", nil
+	case "header":
+		key, err = flags.HeaderKey(name, c.TrustedProxies)
+		return key, http.CanonicalHeaderKey(name), err
+	}
+	return nil, "", errors.New("must be cookie:NAME or header:NAME")
+}
+
+func (c *Config) gates() []flags.Gate {
+	out := make([]flags.Gate, len(c.Flags.Routes))
+	for i, r := range c.Flags.Routes {
+		out[i] = flags.Gate{Flag: r.Flag, Paths: r.Paths, Exact: r.Exact, Otherwise: r.Otherwise}
+	}
+	return out
+}
+
+func (c *Config) upstreamConfig() upstream.Config {
+	return upstream.Config{
+		URL: c.Upstream.URL, Timeout: c.Upstream.Timeout, IdleTimeout: c.Upstream.IdleTimeout,
+		ForwardedHeader: c.ForwardedHeader,
+	}
+}
+
+func (c *Config) observeConfig() observe.Config {
+	return observe.Config{
+		Routes: c.observedRoutes(), TrustedProxies: c.TrustedProxies, ForwardedHeader: c.ForwardedHeader,
+	}
+}
+
+// observedRoutes are the templates of metrics and logs: those configured, then
+// every path that the configuration names anyway.
+func (c *Config) observedRoutes() []string {
+	routes := append([]string{}, c.Observe.Routes...)
+	for _, w := range c.Webhooks {
+		routes = append(routes, w.Path)
+	}
+	for _, p := range c.policies() {
+		routes = append(routes, p.Paths...)
+	}
+	for _, r := range c.Flags.Routes {
+		routes = append(routes, r.Paths...)
+	}
+	return append(routes, c.Health.Path, livezPath, readyzPath, startupzPath)
+}
+
+// checkParts asks the public packages about their share of the configuration.
+func (l *loader) checkParts() {
+	if l.RateLimits != nil {
+		_, err := ratelimit.New(l.rateLimitConfig())
+		l.translate(err, "", map[string]string{"Policies": "rate_limits", "TrustedProxies": "-", "DangerouslyTrustAllProxies": "-"})
+	}
+	for i := range l.Webhooks {
+		l.checkWebhook(i)
+	}
+	if l.Upstream.URL != "" {
+		_, err := upstream.New(l.upstreamConfig())
+		l.translate(err, "upstream.", map[string]string{"URL": "url", "ForwardedHeader": "-", "Timeout": "-", "IdleTimeout": "-"})
+	}
+	if _, err := observe.New(observe.Config{Routes: l.Observe.Routes}); err != nil {
+		l.translate(err, "observe.", nil)
+	}
+	l.checkHealth()
+	l.checkFlags()
+	l.checkSchema()
+}
+
+// checkSchema reads the schema of the app's environment.
+func (l *loader) checkSchema() {
+	if l.Env.Schema == "" {
+		return
+	}
+	schema, err := envcheck.ReadSchema(l.Env.Schema)
+	l.EnvSchema = schema
+	for _, e := range flatten(err) {
+		if se, ok := errors.AsType[*envcheck.SyntaxError](e); ok {
+			l.problems = append(l.problems, &strictyaml.Problem{File: se.File, Line: se.Line, Column: se.Column, Message: se.Reason})
+			continue
+		}
+		l.problem("env.schema", "%s cannot be read: %s", l.Env.Schema, cause(e))
+	}
+}
+
+func (l *loader) checkWebhook(i int) {
+	at := "webhooks[" + strconv.Itoa(i) + "]."
+	w := &l.Webhooks[i]
+	v, err := w.verifier()
+	l.translate(err, at, nil)
+	if err != nil {
+		// The other fields are judged all the same, against a stand-in.
+		if v, err = stripehook.New(stripehook.Config{Secrets: []string{"stand-in"}}); err != nil {
+			return
+		}
+	}
+	s, err := webhook.NewMemory(webhook.MemoryConfig{})
+	if err != nil {
+		return
+	}
+	_, err = webhook.New(w.config(v, s))
+	l.translate(err, at, map[string]string{"Route": "name", "MaxBodyBytes": "max_body"})
+}
+
+func (l *loader) checkHealth() {
+	cfg := health.Config{}
+	for _, c := range l.Health.Checks {
+		cfg.Checks = append(cfg.Checks, health.Check{Name: c.Name, Func: health.TCP("127.0.0.1:1")})
+		if strings.EqualFold(c.Name, "upstream") || isBuiltinCheck(c.Name) {
+			l.problem("health.checks", "%s is the name of a check that is always there", c.Name)
+		}
+	}
+	_, err := health.New(cfg)
+	l.translate(err, "health.", nil)
+}
+
+// translate turns the errors of a public package into problems with a place.
+// Fields such as Policies[0].IPv6Prefix become rate_limits[0].ipv6_prefix by
+// the names given; "-" drops what is checked elsewhere.
+func (l *loader) translate(err error, prefix string, names map[string]string) {
+	for _, e := range flatten(err) {
+		field, reason := fieldOf(e)
+		if field == "" {
+			l.problem(strings.TrimSuffix(prefix, "."), "%s", e)
+			continue
+		}
+		path, keep := prefix, true
+		for i, part := range strings.Split(field, ".") {
+			name, index := part, ""
+			if cut := strings.IndexByte(part, '['); cut >= 0 {
+				name, index = part[:cut], part[cut:]
+			}
+			key, ok := names[name]
+			if !ok {
+				key = snake(name)
+			}
+			keep = keep && key != "-"
+			if i > 0 {
+				path += "."
+			}
+			path += l.nested(path, key) + index
+		}
+		if keep {
+			l.problem(path, "%s", reason)
+		}
+	}
+}
+
+// nested tells that methods and paths of a rate limit stand below match.
+func (l *loader) nested(path, key string) string {
+	if strings.HasPrefix(path, "rate_limits[") && (key == "methods" || key == "paths" || key == "exact") {
+		return "match." + key
+	}
+	return key
+}
+
+func fieldOf(err error) (field, reason string) {
+	if e, ok := errors.AsType[*ratelimit.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*webhook.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*stripehook.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*upstream.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*observe.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*health.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*flags.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	return "", ""
+}
+
+// flatten undoes errors.Join.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, flatten(e)...)
+	}
+	return out
+}
+
+// snake is "on_store_error" for "OnStoreError", "ipv6_prefix" for "IPv6Prefix".
+func snake(name string) string {
+	name = strings.Replace(name, "IPv6", "Ipv6", 1)
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// definitionProblems turns what is wrong with a flag file into problems.
+func definitionProblems(err error) strictyaml.Problems {
+	var out strictyaml.Problems
+	for _, e := range flatten(err) {
+		d, ok := errors.AsType[*flags.DefinitionError](e)
+		if !ok {
+			out = append(out, &strictyaml.Problem{File: "flags", Message: fmt.Sprint(e)})
+			continue
+		}
+		out = append(out, &strictyaml.Problem{File: d.File, Line: d.Line, Column: d.Column, Path: d.Path, Message: d.Reason})
+	}
+	return out
+}
+
+// checkFlags reads the definition file and judges the routes against it.
+func (l *loader) checkFlags() {
+	if l.Flags.Source == "" {
+		if len(l.Flags.Routes) > 0 {
+			l.problem("flags.routes", "need flags.source: every flag is off without definitions")
+		}
+		return
+	}
+	data, err := filewatch.Read(l.Flags.Source, flags.MaxFileBytes)
+	if err != nil {
+		l.problem("flags.source", "%s cannot be read: %s", l.Flags.Source, cause(err))
+		return
+	}
+	client, err := flags.New(context.Background(), flags.Config{Source: flags.Static(l.Flags.Source, data)})
+	if err != nil {
+		l.problems = append(l.problems, definitionProblems(err)...)
+		return
+	}
+	_, err = flags.NewMiddleware(flags.MiddlewareConfig{Client: client, Gates: l.gates()})
+	l.translate(err, "flags.", map[string]string{"Gates": "routes"})
+	for i, r := range l.Flags.Routes {
+		if r.Flag != "" && client.Evaluate(r.Flag, "").ErrorCode == flags.ErrorFlagNotFound {
+			l.warn("flags.routes[%d]: %s defines no flag %q, so its paths stay closed", i, l.Flags.Source, r.Flag)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/handrail-go/handrail/internal/filewatch"
+	"github.com/handrail-go/handrail/internal/strictyaml"
+)
+
+// Reload reads the configuration again and puts it into force. A bad one
+// changes nothing and says so. Run calls it on SIGHUP and when the file
+// changes; calls come from Run's goroutines and are taken one at a time.
+func (s *Sidecar) Reload(ctx context.Context) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	old := s.current.Load().loaded
+	next, err := Load(old.options)
+	if err == nil {
+		err = s.install(ctx, next)
+	}
+	if err != nil {
+		s.monitor.Warn("configuration", "the file holds an error, the configuration before it is in force")
+		for _, e := range problemsOf(err) {
+			s.log.Error("configuration not reloaded, the one before stays", "error", e)
+		}
+		return
+	}
+	s.monitor.Clear("configuration")
+	if len(next.TrustedProxies) > 0 || next.TrustedProxies != nil {
+		s.monitor.Clear("client_identity")
+	}
+	for _, w := range next.Warnings {
+		s.log.Warn("configuration", "warning", w)
+	}
+	for _, key := range needRestart(&s.started.Config, &next.Config) {
+		s.log.Warn("configuration: a changed key takes effect after a restart", "key", key)
+	}
+	s.log.Info("configuration reloaded", "file", next.File)
+}
+
+func problemsOf(err error) []error {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
+		return problems.Unwrap()
+	}
+	return flatten(err)
+}
+
+// needRestart names what differs between two configurations and is read only
+// at the start.
+func needRestart(running, next *Config) []string {
+	var keys []string
+	for _, k := range []struct {
+		name string
+		a, b any
+	}{
+		{"listen", running.Listen, next.Listen},
+		{"admin", running.Admin, next.Admin},
+		{"metrics", running.Metrics, next.Metrics},
+		{"environment", running.Environment, next.Environment},
+		{"redis", running.Redis, next.Redis},
+		{"database", running.Database, next.Database},
+		{"data_dir", running.DataDir, next.DataDir},
+		{"flags.source", running.Flags.Source, next.Flags.Source},
+		{"health.interval, health.timeout or health.checks", checksOf(running), checksOf(next)},
+		{"observe.service, observe.release, observe.sentry or observe.log.format", observeOf(running), observeOf(next)},
+	} {
+		if !reflect.DeepEqual(k.a, k.b) {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
+}
+
+func checksOf(c *Config) HealthConfig {
+	h := c.Health
+	h.Path = ""
+	return h
+}
+
+func observeOf(c *Config) ObserveConfig {
+	o := c.Observe
+	o.Routes, o.Log.Level = nil, ""
+	return o
+}
+
+// watchConfig reloads when the file's content changes.
+func (s *Sidecar) watchConfig(ctx context.Context) {
+	if s.started.File == "" {
+		return
+	}
+	filewatch.Watch(ctx, filewatch.Config{
+		Path: s.started.File, MaxBytes: maxConfigBytes, Initial: s.started.data,
+		OnChange: func([]byte, error) { s.Reload(ctx) },
+	})
+}

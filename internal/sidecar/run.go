@@ -1,0 +1,221 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ErrForced is returned by Run when a second signal ended it before the drain.
+var ErrForced = errors.New("ended by a second signal before everything in flight had finished")
+
+// RunOptions connect Run with the process that it runs in.
+type RunOptions struct {
+	// Signals that the process got. SIGTERM and SIGINT drain, a second one
+	// ends at once, SIGHUP reloads; all others go to Forward.
+	Signals <-chan os.Signal
+	Forward func(os.Signal)
+
+	// AppReady blocks until the app accepts connections. Nil: it does.
+	AppReady func(context.Context) error
+	// AppEnded is closed when the app has ended by itself, which ends Run.
+	AppEnded <-chan struct{}
+
+	// OnListening is told the addresses once all listeners are open.
+	OnListening func(public, admin string)
+}
+
+// Run serves until a signal, the end of ctx or the end of the app, then drains:
+// not ready at once, still accepting for drain.delay, then no new connections
+// and up to drain.timeout for what is in flight. A Sidecar runs once; Run gives
+// back all that New took.
+func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
+	l := s.current.Load().loaded
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	ls, err := listen(&l.Config)
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer func() { stop(); wg.Wait() }()
+	failed := make(chan error, 3)
+	public := s.newServer(s)
+	s.serve(&wg, failed, public, ls.public)
+	for _, side := range []struct {
+		listener net.Listener
+		handler  http.Handler
+	}{
+		{ls.admin, s.adminHandler(l.Admin)},
+		{ls.metrics, s.metricsHandler()},
+	} {
+		if side.listener != nil {
+			server := s.newServer(side.handler)
+			s.serve(&wg, failed, server, side.listener)
+			defer func() { _ = server.Close() }()
+		}
+	}
+	s.startBackground(background, &wg, o)
+	s.announce(l, ls, o)
+
+	forced := make(chan struct{})
+	cause := s.wait(ctx, o, failed)
+	if cause != nil {
+		_ = public.Close()
+		return cause
+	}
+	wg.Go(func() { watchForced(background, o.Signals, forced) })
+	return s.drain(public, o.AppEnded, forced)
+}
+
+// serve runs a server until it is closed.
+func (s *Sidecar) serve(wg *sync.WaitGroup, failed chan<- error, server *http.Server, ln net.Listener) {
+	wg.Go(func() {
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+}
+
+func (s *Sidecar) metricsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	return mux
+}
+
+// startBackground starts what goes on beside requests, until ctx ends.
+func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o RunOptions) {
+	wg.Go(func() { _ = s.monitor.Run(ctx) })
+	if s.flags != nil {
+		wg.Go(func() { _ = s.flags.Run(ctx) })
+	}
+	wg.Go(func() { s.watchConfig(ctx) })
+	wg.Go(func() { s.purge(ctx) })
+	wg.Go(func() {
+		if o.AppReady != nil && o.AppReady(ctx) != nil {
+			return // ctx has ended, or the app has
+		}
+		s.monitor.SetReady()
+	})
+}
+
+// announce tells where the sidecar listens: log, and whoever asked.
+func (s *Sidecar) announce(l *Loaded, ls *listeners, o RunOptions) {
+	admin := ""
+	if ls.admin != nil {
+		admin = ls.admin.Addr().String()
+	}
+	public := ls.public.Addr().String()
+	s.log.Info("listening", "listen", public, "admin", admin, "upstream", l.Upstream.URL,
+		"environment", l.Environment, "release", l.Observe.Release, "config", l.File)
+	if o.OnListening != nil {
+		o.OnListening(public, admin)
+	}
+}
+
+// wait returns nil when it is time to drain.
+func (s *Sidecar) wait(ctx context.Context, o RunOptions, failed <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.AppEnded:
+			return nil
+		case err := <-failed:
+			return err
+		case sig := <-o.Signals:
+			switch sig {
+			case syscall.SIGTERM, os.Interrupt:
+				s.log.Info("draining", "signal", sig.String())
+				return nil
+			case syscall.SIGHUP:
+				s.Reload(ctx)
+			default:
+				if o.Forward != nil {
+					o.Forward(sig)
+				}
+			}
+		}
+	}
+}
+
+// watchForced closes forced when a second signal asks to end at once.
+func watchForced(ctx context.Context, signals <-chan os.Signal, forced chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-signals:
+			if sig == syscall.SIGTERM || sig == os.Interrupt {
+				close(forced)
+				return
+			}
+		}
+	}
+}
+
+// drain ends the public listener without failing a request that was accepted.
+func (s *Sidecar) drain(public *http.Server, appEnded, forced <-chan struct{}) error {
+	cfg := s.current.Load().loaded.Drain
+	s.monitor.SetDraining()
+	s.draining.Store(true)
+	select {
+	case <-time.After(cfg.Delay):
+	case <-appEnded: // nobody is left to answer
+	case <-forced:
+		_ = public.Close()
+		return ErrForced
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- public.Shutdown(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-forced:
+		cancel()
+		<-done
+		err = ErrForced
+	}
+	if err == nil {
+		s.log.Info("drained")
+		return nil
+	}
+	s.endCutoff() // webhook deliveries answer now; their providers come again
+	if !errors.Is(err, ErrForced) {
+		grace, cancel := context.WithTimeout(context.Background(), cutoffGrace)
+		defer cancel()
+		if err = public.Shutdown(grace); err != nil {
+			s.log.Warn("drain.timeout is over, what is still in flight is cut off", "timeout", cfg.Timeout)
+			err = nil
+		}
+	}
+	_ = public.Close()
+	return err
+}
+
+// cutoffGrace is how long webhook deliveries have for their answer once the
+// drain is over.
+const cutoffGrace = time.Second
+
+// purge removes deliveries past their retention once an hour.
+func (s *Sidecar) purge(ctx context.Context) {
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	for {
+		if err := s.stores.purge(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("old webhook deliveries were not removed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/health"
+	"github.com/handrail-go/handrail/observe"
+	"github.com/handrail-go/handrail/observe/prom"
+	"github.com/handrail-go/handrail/observe/sentryobs"
+)
+
+// A Sidecar is one running proxy: what outlives a reload, and the chain of the
+// configuration that is in force.
+type Sidecar struct {
+	log     *slog.Logger
+	level   *slog.LevelVar
+	metrics *prom.Metrics
+	sentry  *sentryobs.Reporter
+	monitor *health.Monitor
+	stores  *stores
+	flags   *flags.Client // nil without a source
+
+	started   *Loaded // the configuration that New got
+	current   atomic.Pointer[assembly]
+	reloading sync.Mutex
+	draining  atomic.Bool
+
+	cutoff    context.Context // ends webhook calls that outlast the drain
+	endCutoff context.CancelFunc
+
+	forwardedSeen atomic.Bool
+	limiterLog    quiet
+}
+
+// New assembles a Sidecar. It listens on nothing and starts nothing; files
+// below data_dir are made when a webhook route needs them. Logs go to out.
+func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
+	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}}
+	s.log = newLogger(l.Observe, s.level, out)
+	s.cutoff, s.endCutoff = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.build(ctx, l); err != nil {
+		return nil, errors.Join(err, s.close(ctx))
+	}
+	for _, w := range l.Warnings {
+		s.log.Warn("configuration", "warning", w)
+	}
+	return s, nil
+}
+
+func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
+	var err error
+	if s.metrics, err = prom.New(prom.Config{}); err != nil {
+		return err
+	}
+	if s.sentry, err = sentryobs.New(sentryobs.Config{
+		DSN: l.Observe.Sentry.DSN, Environment: l.Environment, Release: l.Observe.Release,
+		IgnorePaths: []string{l.Health.Path, livezPath, readyzPath, startupzPath}, Secrets: l.secrets(),
+	}); err != nil {
+		return err
+	}
+	if s.stores, err = openStores(&l.Config); err != nil {
+		return err
+	}
+	checks, err := l.checks(s.checkUpstream, s.stores)
+	if err != nil {
+		return err
+	}
+	if s.monitor, err = health.New(health.Config{Checks: checks, OnEvent: s.onHealth}); err != nil {
+		return err
+	}
+	if l.Flags.Source != "" {
+		if s.flags, err = flags.New(ctx, flags.Config{
+			Source: flags.File(l.Flags.Source), OnEvent: s.onFlags, OnEvaluation: s.onEvaluation,
+		}); err != nil {
+			return err
+		}
+	}
+	return s.install(ctx, l)
+}
+
+// install puts a configuration into force.
+func (s *Sidecar) install(ctx context.Context, l *Loaded) error {
+	a, err := s.assemble(ctx, l)
+	if err != nil {
+		return err
+	}
+	s.level.Set(levels[l.Observe.Log.Level])
+	if old := s.current.Swap(a); old != nil {
+		old.proxy.CloseIdle()
+	}
+	return nil
+}
+
+func (s *Sidecar) checkUpstream(ctx context.Context) error {
+	return s.current.Load().proxy.Check(ctx)
+}
+
+// ServeHTTP is the public listener.
+func (s *Sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() && r.Header.Get("Upgrade") == "" {
+		w.Header().Set("Connection", "close")
+	}
+	s.current.Load().handler.ServeHTTP(w, r)
+}
+
+// close gives back what New took. It is safe on a half-built Sidecar.
+func (s *Sidecar) close(ctx context.Context) error {
+	s.endCutoff()
+	var errs []error
+	if s.sentry != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		errs = append(errs, s.sentry.Close(ctx))
+	}
+	if a := s.current.Load(); a != nil {
+		a.proxy.CloseIdle()
+	}
+	if s.stores != nil {
+		errs = append(errs, s.stores.close())
+	}
+	return errors.Join(errs...)
+}
+
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+func newLogger(c ObserveConfig, level *slog.LevelVar, out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewJSONHandler(out, options)
+	if c.Log.Format == "text" {
+		h = slog.NewTextHandler(out, options)
+	}
+	log := slog.New(h)
+	if c.Service != "" {
+		log = log.With("service", c.Service)
+	}
+	return log
+}
+
+// secrets are the values that must not leave through an error report.
+func (c *Config) secrets() []string {
+	out := []string{c.KeySecret, c.Admin.Token, c.Redis, c.Database, c.Observe.Sentry.DSN}
+	for _, w := range c.Webhooks {
+		out = append(out, w.Secrets...)
+	}
+	for _, raw := range []string{c.Redis, c.Database} {
+		if u, err := url.Parse(raw); err == nil && u.User != nil {
+			if password, ok := u.User.Password(); ok {
+				out = append(out, password)
+			}
+		}
+	}
+	return out
+}
+
+func requestID(ctx context.Context) string { return observe.RequestID(ctx) }

@@ -1,0 +1,182 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/handrail-go/handrail/ratelimit"
+	"github.com/handrail-go/handrail/ratelimit/redislimit"
+	"github.com/handrail-go/handrail/webhook"
+	"github.com/handrail-go/handrail/webhook/sqlstore"
+)
+
+// validateStores checks the addresses of Redis and the database. One that was
+// only inherited from the environment and is of another kind is ignored with a
+// warning: it is meant for the app.
+func (l *loader) validateStores() {
+	if l.DataDir == "" {
+		l.problem("data_dir", "must name a directory")
+	}
+	if scheme := schemeOf(l.Redis); l.Redis != "" && !l.seen("redis") && !strings.HasPrefix(scheme, "redis") {
+		l.warn("REDIS_URL is ignored: its scheme %q is not supported", scheme)
+		l.Redis = ""
+	}
+	if l.Redis != "" {
+		l.inherited("redis", "REDIS_URL")
+		if _, err := redislimit.Options(l.Redis); err != nil {
+			_, reason := fieldOf(err)
+			l.problem("redis", "%s", reason)
+		}
+		if l.Namespace == "" && l.Observe.Service == "" {
+			l.warn("neither namespace nor observe.service is set: keys in Redis are under %q, shared with every app that sets neither", l.namespace())
+		}
+	}
+	if scheme := schemeOf(l.Database); l.Database != "" && !l.seen("database") && scheme != "postgres" && scheme != "postgresql" {
+		l.warn("DATABASE_URL is ignored: its scheme %q is not supported", scheme)
+		l.Database = ""
+	}
+	if l.Database != "" {
+		l.inherited("database", "DATABASE_URL")
+		if _, err := parseDatabase(l.Database); err != nil {
+			l.problem("database", "%s", err)
+		}
+	}
+}
+
+func (l *loader) inherited(path, variable string) {
+	if !l.seen(path) {
+		l.origins[path] = variable
+	}
+}
+
+// schemeOf is what stands before the first colon, when that looks like a
+// scheme and not like the beginning of a secret.
+func schemeOf(rawURL string) string {
+	scheme, _, found := strings.Cut(rawURL, ":")
+	if !found || len(scheme) > 20 || strings.ContainsFunc(scheme, func(r rune) bool { return r != '+' && (r < 'a' || r > 'z') }) {
+		return ""
+	}
+	return scheme
+}
+
+// databaseParameters are the parameters of a PostgreSQL URL that are for the
+// driver. All others are dropped: Prisma and others write their own there
+// (schema, pgbouncer, connection_limit …), which a server would refuse.
+var databaseParameters = []string{
+	"application_name", "connect_timeout", "host", "port", "sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs",
+}
+
+// parseDatabase reads a PostgreSQL URL. The simple protocol is used, which
+// works through every pooler. Errors hold nothing of the URL.
+func parseDatabase(rawURL string) (*pgx.ConnConfig, error) {
+	if s := schemeOf(rawURL); s != "postgres" && s != "postgresql" {
+		return nil, errors.New("must be a postgres:// or postgresql:// URL")
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, errors.New("is not a valid URL; percent-encode special characters of user and password")
+	}
+	query := u.Query()
+	for name := range query {
+		if !slices.Contains(databaseParameters, name) {
+			query.Del(name)
+		}
+	}
+	u.RawQuery = query.Encode()
+	cfg, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		return nil, errors.New("is not a PostgreSQL URL that the driver accepts")
+	}
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	return cfg, nil
+}
+
+// stores are what outlives a reload: counts, deliveries and connections.
+type stores struct {
+	redis    redis.UniversalClient // nil without Redis
+	limiter  ratelimit.Limiter
+	fallback *ratelimit.Memory
+	dataDir  string
+
+	memory *webhook.Memory
+	mu     sync.Mutex
+	sqlite *sqlstore.Store // nil until a route needs it
+}
+
+// openStores connects to nothing yet; Redis is dialled when it is needed.
+func openStores(c *Config) (*stores, error) {
+	memory, err := ratelimit.NewMemory(ratelimit.MemoryConfig{})
+	if err != nil {
+		return nil, err
+	}
+	s := &stores{limiter: memory, fallback: memory, dataDir: c.DataDir}
+	if s.memory, err = webhook.NewMemory(webhook.MemoryConfig{}); err != nil {
+		return nil, err
+	}
+	if c.Redis == "" {
+		return s, nil
+	}
+	options, err := redislimit.Options(c.Redis)
+	if err != nil {
+		return nil, err
+	}
+	s.redis = redis.NewUniversalClient(options)
+	if s.limiter, err = redislimit.New(redislimit.Config{Client: s.redis}); err != nil {
+		return nil, errors.Join(err, s.redis.Close())
+	}
+	return s, nil
+}
+
+// deliveries is the store of a webhook route.
+func (s *stores) deliveries(ctx context.Context, kind string) (webhook.Store, error) {
+	if kind == "memory" {
+		return s.memory, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sqlite != nil {
+		return s.sqlite, nil
+	}
+	opened, err := sqlstore.OpenSQLite(ctx, filepath.Join(s.dataDir, "webhooks.db"))
+	if err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	s.sqlite = opened
+	return opened, nil
+}
+
+// purge forgets deliveries whose retention is over.
+func (s *stores) purge(ctx context.Context) error {
+	s.mu.Lock()
+	store := s.sqlite
+	s.mu.Unlock()
+	if store == nil {
+		return nil
+	}
+	_, err := store.Purge(ctx)
+	return err
+}
+
+func (s *stores) close() error {
+	var errs []error
+	if s.sqlite != nil {
+		errs = append(errs, s.sqlite.Close())
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,221 @@
+package sidecar
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/ratelimit"
+)
+
+// validate reports everything that is wrong with the configuration. What a
+// public package knows better is asked of that package (checkParts).
+func (l *loader) validate() {
+	l.validateListeners()
+	l.oneOf("environment", l.Environment, Development, Test, Staging, Production)
+	l.oneOf("forwarded_header", l.ForwardedHeader, clientip.XForwardedFor, clientip.Forwarded)
+	l.oneOf("underscore_headers", l.UnderscoreHeaders, "drop", "keep")
+	l.oneOf("paths.encoded_slash", l.Paths.EncodedSlash, "refuse", "keep")
+	l.oneOf("observe.log.format", l.Observe.Log.Format, "json", "text")
+	l.oneOf("observe.log.level", l.Observe.Log.Level, "debug", "info", "warn", "error")
+	l.between("upstream.timeout", l.Upstream.Timeout, time.Millisecond, time.Hour)
+	l.between("upstream.idle_timeout", l.Upstream.IdleTimeout, time.Millisecond, 24*time.Hour)
+	l.between("health.interval", l.Health.Interval, 100*time.Millisecond, time.Hour)
+	l.between("health.timeout", l.Health.Timeout, 10*time.Millisecond, time.Hour)
+	l.between("drain.delay", l.Drain.Delay, 0, time.Hour)
+	l.between("drain.timeout", l.Drain.Timeout, 0, 24*time.Hour)
+	l.between("exec.stop_timeout", l.Exec.StopTimeout, 0, time.Hour)
+	l.validateUpstream()
+	l.validateTrust()
+	l.validateRateLimits()
+	l.validateWebhooks()
+	l.validateHealth()
+	l.validateStores()
+	if _, _, err := l.targetingKey(); err != nil {
+		l.problem("flags.targeting_key", "%s", err)
+	}
+	l.checkParts()
+}
+
+func (l *loader) oneOf(path, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		l.problem(path, "must be %s", choice(allowed))
+	}
+}
+
+func choice(values []string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
+	last := len(values) - 1
+	return strings.Join(values[:last], ", ") + " or " + values[last]
+}
+
+func (l *loader) between(path string, d, low, high time.Duration) {
+	if d < low || d > high {
+		l.problem(path, "must be from %s to %s", low, high)
+	}
+}
+
+func (l *loader) validateListeners() {
+	l.address("listen", l.Listen)
+	if l.Metrics.Listen != "" {
+		l.address("metrics.listen", l.Metrics.Listen)
+	}
+	admin := l.Admin.Listen
+	if admin == "" || strings.HasPrefix(admin, "unix:") {
+		if admin == "unix:" {
+			l.problem("admin.listen", "names no socket: write unix:/run/handrail.sock")
+		}
+		return
+	}
+	l.address("admin.listen", admin)
+	if !isLoopback(admin) && l.Admin.Token == "" {
+		l.problem("admin.listen", "is not loopback, so it needs admin.token (HANDRAIL_ADMIN_TOKEN); or listen on 127.0.0.1 or unix:/run/handrail.sock")
+	}
+	if t := l.Admin.Token; t != "" && len(t) < 16 {
+		l.problem("admin.token", "must be at least 16 bytes long")
+	}
+}
+
+func (l *loader) address(path, addr string) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		l.problem(path, "must be HOST:PORT, such as :8080 or 127.0.0.1:8080")
+		return
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		l.problem(path, "must end in a port from 0 to 65535")
+	}
+	if host != "" && host != "localhost" {
+		if _, err := netip.ParseAddr(host); err != nil {
+			l.problem(path, "must name an IP address or localhost before the port")
+		}
+	}
+}
+
+// isLoopback reports whether a listener's address can only be reached from
+// this machine.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+func (l *loader) validateUpstream() {
+	switch {
+	case l.options.Child && l.options.Upstream != nil:
+		l.problem("upstream.url", "exec starts the app and knows where it listens: leave --upstream out")
+	case l.Upstream.URL == "" && !l.options.Child && !l.options.Check:
+		l.problem("upstream.url", "is required: set it, HANDRAIL_UPSTREAM or --upstream, as in http://127.0.0.1:3000")
+	}
+}
+
+// validateTrust refuses to guess who stands in front of a public production
+// listener: a wrong guess locks everyone into one bucket, or lets anyone forge
+// an address.
+func (l *loader) validateTrust() {
+	trusted, err := clientip.ParsePrefixes(l.TrustedProxies)
+	if err != nil {
+		l.problem("trusted_proxies", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if trusted.Everyone() && !l.DangerouslyTrustAllProxies {
+		l.problem("trusted_proxies", "covers every address, so that any client could claim any address; "+
+			"list your proxies, or set dangerously_trust_all_proxies: true")
+	}
+	if l.TrustedProxies == nil && l.Environment == Production && !isLoopback(l.Listen) && l.limitsByIP() {
+		l.problem("trusted_proxies", "must be set, since limits by ip depend on it: [] when clients connect directly, "+
+			"[private] when every proxy has a private address, or the CIDRs of the load balancer "+
+			"(also as --trusted-proxies or HANDRAIL_TRUSTED_PROXIES, with none for [])")
+	}
+}
+
+func (l *loader) limitsByIP() bool {
+	return slices.ContainsFunc(l.policies(), func(p ratelimit.Policy) bool {
+		return len(p.Key) == 0 || slices.Contains(p.Key, "ip")
+	})
+}
+
+func (l *loader) validateRateLimits() {
+	byBody := false
+	for i, r := range l.RateLimits {
+		at := "rate_limits[" + strconv.Itoa(i) + "]"
+		if r.Algorithm != "sliding_window" {
+			l.problem(at+".algorithm", "must be sliding_window: other algorithms are not supported by this version")
+		}
+		if r.Count != "requests" {
+			l.problem(at+".count", "must be requests: other ways of counting are not supported by this version")
+		}
+		byBody = byBody || slices.ContainsFunc(r.Key, func(k string) bool { return k != "ip" })
+	}
+	if byBody && l.KeySecret == "" {
+		l.warn("key_secret is not set: subjects from headers and cookies are kept as plain SHA-256, which a reader of the store can test guesses against")
+	}
+	if k := l.KeySecret; k != "" && len(k) < 16 {
+		l.problem("key_secret", "must be at least 16 bytes long")
+	}
+}
+
+func (l *loader) validateWebhooks() {
+	names, paths := map[string]int{}, map[string]int{}
+	for i, w := range l.Webhooks {
+		at := "webhooks[" + strconv.Itoa(i) + "]"
+		l.unique(names, at+".name", w.Name, i)
+		l.unique(paths, at+".path", strings.ToLower(strings.TrimSuffix(w.Path, "/")), i)
+		switch {
+		case !strings.HasPrefix(w.Path, "/"):
+			l.problem(at+".path", "must be a path that starts with /")
+		case strings.ContainsAny(w.Path, "*{}"):
+			l.problem(at+".path", "must be one path, without wildcards")
+		}
+		if w.Provider != "stripe" {
+			l.problem(at+".provider", "must be stripe: other providers are not supported by this version")
+		}
+		if w.Store != "auto" && w.Store != "sqlite" && w.Store != "memory" {
+			l.problem(at+".store", "must be auto, sqlite or memory: other stores are not supported by this version")
+		}
+		if w.Mode != "sync" {
+			l.problem(at+".mode", "must be sync: other modes are not supported by this version")
+		}
+		if w.Store == "memory" && l.Environment == Production {
+			l.warn("webhook %s keeps its deliveries in memory: a restart forgets which events were handled", w.Name)
+		}
+	}
+}
+
+func (l *loader) unique(seen map[string]int, path, value string, index int) {
+	if first, ok := seen[value]; ok && value != "" {
+		l.problem(path, "is the same as that of webhooks[%d]", first)
+		return
+	}
+	seen[value] = index
+}
+
+func (l *loader) validateHealth() {
+	if !strings.HasPrefix(l.Health.Path, "/") || strings.ContainsAny(l.Health.Path, "*{}?#") {
+		l.problem("health.path", "must be a path such as /health")
+	}
+	for i, c := range l.Health.Checks {
+		at := "health.checks[" + strconv.Itoa(i) + "]"
+		switch c.Type {
+		case "http":
+			if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				l.problem(at+".url", "must be an http:// or https:// URL")
+			}
+		case "tcp":
+			if _, _, err := net.SplitHostPort(c.Address); err != nil {
+				l.problem(at+".address", "must be HOST:PORT")
+			}
+		default:
+			l.problem(at+".type", "must be http or tcp")
+		}
+	}
+}
