@@ -3,7 +3,6 @@ package testenv
 import (
 	"fmt"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -67,7 +66,7 @@ func (c *Cluster) Master(i int) *RedisServer { return c.nodes[i] }
 // KillMaster ends the i-th master, counted from 0, by SIGKILL.
 func (c *Cluster) KillMaster(i int) {
 	c.t.Helper()
-	c.nodes[i].stop(syscall.SIGKILL)
+	c.nodes[i].Kill()
 }
 
 // AwaitOK returns when every master reports cluster_state:ok with all slots

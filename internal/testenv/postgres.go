@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,28 +10,27 @@ import (
 	"testing"
 )
 
-// PostgresServer is a private PostgreSQL server of one test. It is not safe for
-// concurrent use; its clients are, of course.
+// PostgresServer is a private PostgreSQL server of one test. Its methods are
+// not safe for concurrent use.
+//
+// Stop cuts sessions off and rolls transactions back. What was committed is
+// there after Start, even after Kill.
 type PostgresServer struct {
-	t       testing.TB
-	bin     string
-	dir     string
-	owner   *syscall.Credential // nil: whoever runs the test
-	port    int
-	process *process
-	killed  bool // by Kill, and not started again
+	server
+
+	bin   string              // where PostgreSQL's programs are
+	owner *syscall.Credential // nil: whoever runs the test
 }
 
 // Postgres starts a PostgreSQL server with an empty database on a free loopback
 // port, where everybody is trusted, and returns when it accepts connections. It
-// does not sync to disk, so that it is fast; what was committed still survives
-// Kill. It is stopped and its data removed when the test ends.
+// does not sync to disk, so that it is fast. It is stopped and its data removed
+// when the test ends.
 func Postgres(t testing.TB) *PostgresServer {
 	t.Helper()
 	globs := append([]string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"}, brew("postgresql")...)
-	initdb := find(t, "initdb", "PostgreSQL", globs...)
-	// Debian links programs into PATH; the others lie beside what is linked to.
-	initdb, err := filepath.EvalSymlinks(initdb)
+	// What is on PATH may be a link; the other programs lie beside its target.
+	initdb, err := filepath.EvalSymlinks(find(t, "initdb", "PostgreSQL", globs...))
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
@@ -40,24 +38,20 @@ func Postgres(t testing.TB) *PostgresServer {
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	s := &PostgresServer{t: t, bin: filepath.Dir(initdb), owner: owner}
+	s := &PostgresServer{
+		// SIGINT is PostgreSQL's fast shutdown; SIGQUIT the immediate one: the
+		// server takes its own processes and its shared memory with it.
+		server: server{t: t, name: "postgres", stopSignal: syscall.SIGINT, parentDeath: syscall.SIGQUIT},
+		bin:    filepath.Dir(initdb),
+		owner:  owner,
+	}
 	s.dir = ownedTempDir(t, owner)
+	s.command, s.ready = s.postgres, s.accepts
 	t.Cleanup(s.cleanup)
-	s.initdb(initdb)
-	for range startTries {
-		s.port = FreePort(t)
-		if err = s.start(); !errors.Is(err, errExited) {
-			break
-		}
-	}
-	if err != nil {
-		t.Fatalf("testenv: start postgres: %v\n%s", err, tail(s.log()))
-	}
+	s.initdb()
+	s.begin(0)
 	return s
 }
-
-// Addr is the server's address, as in "127.0.0.1:12345".
-func (s *PostgresServer) Addr() string { return loopback(s.port) }
 
 // DSN is the URL of the server's database, as in
 // "postgres://postgres@127.0.0.1:12345/postgres?sslmode=disable". The user is a
@@ -66,58 +60,29 @@ func (s *PostgresServer) DSN() string {
 	return "postgres://postgres@" + s.Addr() + "/postgres?sslmode=disable"
 }
 
-// Stop ends the server as a system does: sessions are cut off, transactions
-// rolled back, the data directory left clean. It waits for the end. Stopping a
-// stopped server does nothing.
-func (s *PostgresServer) Stop() {
-	s.t.Helper()
-	s.stop(syscall.SIGINT)
-}
-
-// Kill ends the server by SIGKILL, as a crash does, and waits until all of its
-// processes are gone. What was committed is there after Start.
-func (s *PostgresServer) Kill() {
-	s.t.Helper()
-	s.killed = s.process != nil || s.killed
-	s.stop(syscall.SIGKILL)
-}
-
-// Start starts a server that was stopped or killed, on the same port with the
-// same data, and returns when it accepts connections. Starting a running server
-// does nothing.
-func (s *PostgresServer) Start() {
-	s.t.Helper()
-	if s.process != nil {
-		return
-	}
-	if err := s.start(); err != nil {
-		s.t.Fatalf("testenv: start postgres again: %v\n%s", err, tail(s.log()))
-	}
-}
-
 func (s *PostgresServer) data() string { return filepath.Join(s.dir, "data") }
-func (s *PostgresServer) log() string  { return filepath.Join(s.dir, "postgres.log") }
 
-// command prepares a PostgreSQL program: as the servers' owner, in a directory
-// that the owner may read, and without the PG* variables of the environment.
-func (s *PostgresServer) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(program, args...)
+// program prepares one of PostgreSQL's programs: as the servers' owner, in a
+// directory that the owner may read, and without the PG* variables of the
+// environment.
+func (s *PostgresServer) program(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner}
 	return cmd
 }
 
-func (s *PostgresServer) initdb(program string) {
+func (s *PostgresServer) initdb() {
 	s.t.Helper()
-	out, err := s.command(program, "--pgdata", s.data(), "--no-sync", "--username", "postgres",
+	out, err := s.program("initdb", "--pgdata", s.data(), "--no-sync", "--username", "postgres",
 		"--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--wal-segsize", "1").CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("testenv: initdb: %v\n%s", err, out)
 	}
 }
 
-func (s *PostgresServer) start() error {
+func (s *PostgresServer) postgres() *exec.Cmd {
 	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.port)}
 	for _, setting := range []string{
 		"listen_addresses=127.0.0.1", "unix_socket_directories=",
@@ -127,23 +92,13 @@ func (s *PostgresServer) start() error {
 	} {
 		args = append(args, "-c", setting)
 	}
-	// SIGQUIT is PostgreSQL's immediate shutdown: the server takes its own
-	// processes and its shared memory with it.
-	p, err := startProcess(s.command(filepath.Join(s.bin, "postgres"), args...), s.log(), syscall.SIGQUIT)
-	if err != nil {
-		return err
-	}
-	if err := p.awaitReady(func() bool { return s.ready(p.pid()) }); err != nil {
-		return errors.Join(err, p.end(syscall.SIGKILL))
-	}
-	s.process, s.killed = p, false
-	return nil
+	return s.program("postgres", args...)
 }
 
-// ready reports what the server of that process writes about itself in
+// accepts reports what the server of that process writes about itself in
 // postmaster.pid: its process id in the first line, its state in the eighth.
 // Asking the port could be answered by a server that is not ours.
-func (s *PostgresServer) ready(pid int) bool {
+func (s *PostgresServer) accepts(pid int) bool {
 	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	if err != nil {
 		return false
@@ -152,24 +107,13 @@ func (s *PostgresServer) ready(pid int) bool {
 	return len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
 }
 
-func (s *PostgresServer) stop(sig syscall.Signal) {
-	s.t.Helper()
-	if s.process == nil {
-		return
-	}
-	if err := s.process.end(sig); err != nil {
-		s.t.Errorf("testenv: stop postgres: %v", err)
-	}
-	s.process = nil
-}
-
 func (s *PostgresServer) cleanup() {
 	if s.killed {
 		// A killed server leaves a System V shared memory segment behind, which
 		// only a server that starts on the same data removes.
 		s.Start()
 	}
-	s.stop(syscall.SIGQUIT)
+	s.end(syscall.SIGQUIT)
 	if err := os.RemoveAll(s.dir); err != nil {
 		s.t.Errorf("testenv: remove the data of postgres: %v", err)
 	}
