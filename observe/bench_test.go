@@ -125,6 +125,9 @@ func promInstrumented() http.Handler {
 }
 
 func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	for _, tt := range []struct {
 		rule string
 		cfg  observe.Config

@@ -3,6 +3,8 @@ package observe
 import (
 	"fmt"
 	"log/slog"
+	"strings"
+	"unicode"
 )
 
 // logRequest writes the access log's record. Everything in it that a client
@@ -42,6 +44,7 @@ func (x *exchange) logPanic(v any, stack []byte) {
 	if len(text) > maxPanicText {
 		text = text[:maxPanicText]
 	}
+	text = strings.Map(printable, text) // it may quote what a client sent
 	x.m.log.LogAttrs(x.ev.Context, slog.LevelError, "panic",
 		slog.String("panic", text),
 		slog.String("method", x.ev.Method),
@@ -50,4 +53,13 @@ func (x *exchange) logPanic(v any, stack []byte) {
 		slog.String("request_id", x.ev.RequestID),
 		slog.String("stack", string(stack)),
 	)
+}
+
+// printable is r, or U+FFFD for what could steer a terminal or turn a line
+// around.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) || r == '\n' || r == '\t' {
+		return r
+	}
+	return unicode.ReplacementChar
 }

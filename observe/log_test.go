@@ -61,6 +61,26 @@ func TestNothingIsWrittenBelowTheLevel(t *testing.T) {
 	}
 }
 
+func TestPanicTextIsBoundedAndPrintable(t *testing.T) {
+	var buf bytes.Buffer
+	h := newMiddleware(t, observe.Config{Log: slog.New(slog.NewJSONHandler(&buf, nil))}).Wrap(
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			panic("bad input \x1b[2J\u202e\u0085\xff" + strings.Repeat("x", 1<<20))
+		}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	line, _, _ := strings.Cut(buf.String(), "\n")
+	var rec struct{ Panic, Stack string }
+	if err := json.Unmarshal([]byte(line), &rec); err != nil {
+		t.Fatal(err)
+	}
+	if len(rec.Panic) > 5<<10 || len(rec.Stack) > 17<<10 {
+		t.Errorf("text of %d bytes, stack of %d", len(rec.Panic), len(rec.Stack))
+	}
+	if strings.ContainsAny(rec.Panic, "\x1b\u202e\u0085") || !strings.HasPrefix(rec.Panic, "bad input ") {
+		t.Errorf("text %.40q", rec.Panic)
+	}
+}
+
 // What a client chooses can neither forge a line nor a field, nor reach a
 // terminal as control characters, nor grow without bound.
 func FuzzLogIsSafe(f *testing.F) {
