@@ -1,9 +1,11 @@
 package webhooktest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/handrail-go/handrail/webhook"
 )
@@ -63,40 +65,80 @@ var concurrencyRules = []Rule{
 			d.record(key, webhook.Record{State: steps[settled].to, Fence: 1, Attempt: 1, BodyDigest: body})
 		}
 	}),
-	rule("claimers that retry at once get one fence each", func(d *driver) {
+	rule("claimers that take turns get one fence each", func(d *driver) {
 		const claimers, each = 8, 10
-		var mu sync.Mutex
-		seen := make(map[int64]bool)
+		t := &turns{d: d, seen: make(map[int64]bool)}
+		t.released.L = &t.mu
+		ctx, cancel := context.WithTimeout(d.ctx, time.Minute)
+		defer cancel()
+		defer context.AfterFunc(ctx, t.giveUp)()
 		together(claimers, func(int) {
-			for n := 0; n < each; {
-				c, err := d.Store.Claim(d.ctx, "k", request)
-				if err == nil && c.Status != webhook.Claimed {
-					continue
-				}
-				mu.Lock()
-				if err != nil {
-					d.failf("Claim: %w", err)
-				}
-				if seen[c.Fence] {
-					d.failf("fence %d was given twice", c.Fence)
-				}
-				failed := d.err != nil
-				seen[c.Fence] = true
-				mu.Unlock()
-				if failed {
+			for range each {
+				if !t.take() {
 					return
 				}
-				if err := d.Store.Release(d.ctx, "k", c.Fence, false); err != nil {
-					mu.Lock()
-					d.failf("Release: %w", err)
-					mu.Unlock()
-					return
-				}
-				n++
 			}
 		})
 		d.record("k", webhook.Record{State: webhook.StateRetry, Fence: claimers * each, Attempt: claimers * each, BodyDigest: body})
 	}),
+}
+
+// turns lets several claim one key again and again, each waiting while the
+// claim is another's.
+type turns struct {
+	d        *driver
+	mu       sync.Mutex // over what follows and d.err, never across the store
+	released sync.Cond
+	releases int
+	seen     map[int64]bool
+}
+
+// giveUp wakes those who wait for a release that does not come.
+func (t *turns) giveUp() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.d.failf("a key that was released stays in flight")
+	t.released.Broadcast()
+}
+
+// take claims and releases the key once; false when something is wrong.
+func (t *turns) take() bool {
+	for {
+		t.mu.Lock()
+		before, failed := t.releases, t.d.err != nil
+		t.mu.Unlock()
+		if failed {
+			return false
+		}
+		c, err := t.d.Store.Claim(t.d.ctx, "k", request)
+		t.mu.Lock()
+		if err == nil && c.Status != webhook.Claimed {
+			for t.releases == before && t.d.err == nil {
+				t.released.Wait()
+			}
+			t.mu.Unlock()
+			continue
+		}
+		if err != nil {
+			t.d.failf("Claim: %w", err)
+		} else if t.seen[c.Fence] {
+			t.d.failf("fence %d was given twice", c.Fence)
+		}
+		t.seen[c.Fence] = true
+		t.mu.Unlock()
+		if err == nil {
+			err = t.d.Store.Release(t.d.ctx, "k", c.Fence, false)
+		}
+		t.mu.Lock()
+		if err != nil {
+			t.d.failf("Release: %w", err)
+		}
+		t.releases++
+		t.released.Broadcast()
+		ok := t.d.err == nil
+		t.mu.Unlock()
+		return ok
+	}
 }
 
 // contend lets 100 claim key at once; one gets it with the fence.
