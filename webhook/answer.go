@@ -112,6 +112,10 @@ func duplicate(stored *Answer) reply {
 	return rep
 }
 
+func dead(cause error) reply {
+	return reply{outcome: OutcomeDead, status: http.StatusOK, said: "dead", mark: "dead", err: cause}
+}
+
 // kept is the reply as it is stored for duplicates, nil when it is too long or
 // encoded, which a stored answer cannot say.
 func (rep reply) kept() *Answer {

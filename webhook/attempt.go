@@ -62,7 +62,7 @@ func (d *inbound) attempt(ctx context.Context, claim Claim) reply {
 		if err := d.m.cfg.Store.Kill(settleCtx, d.key(), claim.Fence); err != nil {
 			return d.unsettled(settleCtx, err)
 		}
-		return reply{outcome: OutcomeDead, status: http.StatusOK, said: "dead", mark: "dead"}
+		return dead(nil)
 	}
 	return d.release(settleCtx, claim, OutcomeRetry, "upstream_failed", nil)
 }
@@ -136,7 +136,8 @@ func (d *inbound) release(ctx context.Context, claim Claim, outcome Outcome, cod
 }
 
 // unsettled answers for an effect that may have happened but could not be
-// recorded by this claim: acknowledged only if another claim has recorded it.
+// recorded by this claim: acknowledged only if it is on record all the same, by
+// another claim or by a step whose success was not heard of.
 func (d *inbound) unsettled(ctx context.Context, cause error) reply {
 	rec, err := d.m.cfg.Store.Lookup(ctx, d.key())
 	switch {
@@ -144,6 +145,8 @@ func (d *inbound) unsettled(ctx context.Context, cause error) reply {
 		rep := duplicate(rec.Answer)
 		rep.err = cause
 		return rep
+	case err == nil && rec.State == StateDead:
+		return dead(cause)
 	case errors.Is(cause, ErrStaleFence):
 		return unavailable(OutcomeSuperseded, "superseded", cause)
 	}

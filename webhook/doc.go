@@ -42,6 +42,27 @@
 // context of its request ends: one that does not is left behind after a second
 // and its answer dropped.
 //
+// # Answers
+//
+// Errors are {"error":code}, or problem+json when Accept asks for it. A 503
+// comes with Retry-After.
+//
+//	2xx from the handler          its answer; 200 {"status":"processed"} when that is empty or above 1 MiB
+//	done already                  200 {"status":"duplicate"}, or the answer of then with Config.ReplayAnswers
+//	a status of DiscardStatuses   200 {"status":"dead"}, now and for every copy
+//	any other complete answer     503 upstream_failed; the next attempt is marked
+//	never written                 503 upstream_unreachable
+//	no complete answer            504 gateway_timeout; the claim is kept until its lease ends
+//	a copy in flight              503 in_flight, after waiting 2 s or half of Config.Timeout
+//	lease lost to another claim   503 superseded
+//	the store failed              503 webhook_store_unavailable
+//	the secrets are out of reach  503 webhook_secret_unavailable
+//	Config.Drain has ended        503 draining
+//	refused                       400 invalid_signature, no_event_id, id_reuse, incomplete_body;
+//	                              405 method_not_allowed; 413 body_too_large
+//
+// Handrail-Webhook says processed, duplicate, dead or in-flight.
+//
 // # When the store is down
 //
 // The answer is 503 with Retry-After and the handler is not called: the

@@ -98,6 +98,8 @@ func TestStoreFails(t *testing.T) {
 			status: 503, body: `{"error":"webhook_store_unavailable"}`, outcome: webhook.OutcomeStoreError},
 		"after it has completed: a duplicate": {after: []string{"complete"}, upstream: 200, called: true,
 			status: 200, body: `{"status":"duplicate"}`, mark: "duplicate", outcome: webhook.OutcomeDuplicate},
+		"after it has killed: dead": {after: []string{"kill"}, upstream: 410, called: true,
+			status: 200, body: `{"status":"dead"}`, mark: "dead", outcome: webhook.OutcomeDead},
 		"killing: no 2xx": {before: []string{"kill"}, upstream: 410, called: true,
 			status: 503, body: `{"error":"webhook_store_unavailable"}`, outcome: webhook.OutcomeStoreError},
 		"releasing: the lease will do it": {before: []string{"release"}, upstream: 500, called: true,
@@ -136,6 +138,8 @@ func TestSuperseded(t *testing.T) {
 			503, `{"error":"superseded"}`, "", webhook.OutcomeSuperseded, webhook.StateClaimed},
 		"by one that is done: a duplicate": {func(s webhook.Store) error { return s.Complete(context.Background(), stripeKey, 2, nil) },
 			200, `{"status":"duplicate"}`, "duplicate", webhook.OutcomeDuplicate, webhook.StateDone},
+		"by one that is dead: dead": {func(s webhook.Store) error { return s.Kill(context.Background(), stripeKey, 2) },
+			200, `{"status":"dead"}`, "dead", webhook.OutcomeDead, webhook.StateDead},
 		"by one that was released: no 2xx": {func(s webhook.Store) error { return s.Release(context.Background(), stripeKey, 2, true) },
 			503, `{"error":"superseded"}`, "", webhook.OutcomeSuperseded, webhook.StateRetry},
 	} {

@@ -106,7 +106,7 @@ func (d *inbound) handle() reply {
 	case Done:
 		return duplicate(claim.Answer)
 	case Dead:
-		return reply{outcome: OutcomeDead, status: http.StatusOK, said: "dead", mark: "dead"}
+		return dead(nil)
 	case OtherBody:
 		return reply{outcome: OutcomeIDReuse, status: http.StatusBadRequest, code: "id_reuse"}
 	case InFlight:

@@ -9,7 +9,8 @@
 // Leases run on the database's clock. That of SQLite is the wall clock of the
 // machine, read once in each statement, so several processes on the file agree.
 // A clock that jumps ahead ends leases early: the event is then claimed again
-// with a higher fence and marked as maybe processed.
+// with a higher fence and marked as maybe processed. One that jumps back makes
+// those under way as much longer.
 //
 // # Durability
 //
