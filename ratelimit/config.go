@@ -87,8 +87,10 @@ type Config struct {
 
 	// Fallback decides for policies with OnStoreError Local while Limiter
 	// fails. Every decision of Limiter is mirrored into it, so that it starts
-	// warm. Nil means a Memory of its own; pass one to keep it across a change
-	// of configuration. It is not used when Limiter is a Memory.
+	// warm: it adds at most Policy.Limit admissions of this instance to a
+	// window, as long as it has not had to drive the subject out. Nil means a
+	// Memory of its own; pass one to keep it across a change of configuration.
+	// It is not used when Limiter is a Memory.
 	Fallback *Memory
 
 	// TrustedProxies are the networks (CIDR, address, "private", "loopback")
@@ -113,6 +115,7 @@ type Config struct {
 	// for concurrent use and must not block. Nil means nobody is told.
 	OnEvent func(Event)
 
-	// Now is the clock of a Memory made here; nil means time.Now.
+	// Now is the clock of a Memory made here; nil means the monotonic one of
+	// package time.
 	Now func() time.Time
 }

@@ -1,3 +1,60 @@
-// Package ratelimit limits requests by subject with exact sliding windows: at
-// most N in any window, wherever the window starts, and an exact Retry-After.
+// Package ratelimit limits requests by subject: a client's address, a header, a
+// cookie or several of them together. Its windows are exact. Whenever they
+// start, no window holds more than N admissions, and Retry-After is the time
+// until the next one, not an estimate.
+//
+//	m, err := ratelimit.New(ratelimit.Config{
+//		Policies:       []ratelimit.Policy{ratelimit.AuthPolicy()},
+//		TrustedProxies: []string{"10.0.0.0/8"},
+//	})
+//	if err != nil { ... }
+//	http.ListenAndServe(":8080", m.Wrap(app))
+//
+// # Where it stands
+//
+// After what recovers from panics and logs, before what costs: authentication,
+// sessions, the database. The path that a policy matches should be the one that
+// the application sees, so nothing between the two may rewrite it.
+//
+// # Stores
+//
+// Without a Config.Limiter the counts live in this process (Memory), and every
+// process has its own. Package redislimit counts for all instances in one Redis.
+//
+// When that fails, Policy.OnStoreError decides: Local (the default) goes on by
+// a Memory that has followed every decision, Deny answers 503, Pass lets
+// through uncounted. Local adds at most Limit admissions per instance to any
+// window, however often the store comes and goes. Each failure is an Event. A
+// request whose client is gone before the decision is not a failure of the
+// store; it is not served.
+//
+// # Several policies
+//
+// Every policy that matches is asked. When one refuses, the others get back
+// what they had reserved, and the answer's Retry-After is the longest wait among
+// those that refuse.
+//
+// # Answers
+//
+//	429 {"error":"rate_limited"}              Retry-After: 42
+//	503 {"error":"rate_limiter_unavailable"}  Retry-After: 1
+//
+// Both with Cache-Control: no-store, and as application/problem+json when Accept
+// asks for it. Policies by ip alone add RateLimit-Policy: "auth";q=8;w=600 and
+// RateLimit: "auth";r=0;t=42 (draft-ietf-httpapi-ratelimit-headers). Those of
+// other subjects do not: a quota would tell whether an account exists.
+//
+// # Whose address
+//
+// The address is the peer's, unless that is one of Config.TrustedProxies: then
+// it is the rightmost hop of the forwarding header that is not. Behind a proxy
+// that is not listed, all clients share one limit; a list that is too wide lets
+// clients choose their address. IPv6 clients count by their /64, since one
+// client commands all of it.
+//
+// # What the store sees
+//
+// Keys are handrail:{<namespace>:<policy>:<digest>}. The digest hides subjects
+// from a reader of the store only with a Config.KeySecret: there are few enough
+// addresses to try them all.
 package ratelimit

@@ -5,8 +5,9 @@ import "time"
 // An Outcome says what came of one policy on one request.
 type Outcome string
 
-// The outcomes. Every policy that matches a request yields exactly one of
-// them, except that StoreError comes in addition to it.
+// The outcomes. Every policy that matches a request yields exactly one of them,
+// except that StoreError comes in addition, and that nothing is asked after
+// Canceled.
 const (
 	Allowed      Outcome = "allowed"       // counted, and passed on
 	Denied       Outcome = "denied"        // over the limit: 429
@@ -20,8 +21,8 @@ const (
 
 // An Event tells of one outcome.
 type Event struct {
-	Policy     string        // its name
-	Outcome    Outcome       //
+	Policy     string // its name
+	Outcome    Outcome
 	RetryAfter time.Duration // exact wait, with Denied and ShadowDenied
 	Local      bool          // decided by the fallback, because the store failed
 	Cause      error         // with StoreError and Canceled

@@ -14,7 +14,7 @@ const DefaultMaxKeys = 1 << 17
 // MemoryConfig makes a Memory.
 type MemoryConfig struct {
 	// MaxKeys bounds the keys kept; 0 means DefaultMaxKeys. A key costs about
-	// 350 bytes for limits up to 8, and up to 8 bytes more per unit of a larger
+	// 300 bytes for limits up to 8, and up to 8 bytes more per unit of a larger
 	// limit.
 	MaxKeys int
 

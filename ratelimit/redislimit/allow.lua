@@ -6,14 +6,15 @@ local key, count, window = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
--- When the clock was set back, time stands still until it has caught up.
 local at = now
-local newest = tonumber(redis.call('LINDEX', key, 0) or 0)
-if newest > at then at = newest end
-
-local oldest = redis.call('LINDEX', key, count - 1)
-if oldest and at - oldest < window then
-  return {0, oldest + window - now}
+local newest = redis.call('LINDEX', key, 0)
+if newest then
+  -- When the clock was set back, time stands still until it has caught up.
+  at = math.max(now, tonumber(newest))
+  local oldest = redis.call('LINDEX', key, count - 1)
+  if oldest and at - oldest < window then
+    return {0, oldest + window - now}
+  end
 end
 if redis.call('LPUSH', key, string.format('%.0f', at)) > count then
   redis.call('LTRIM', key, 0, count - 1)

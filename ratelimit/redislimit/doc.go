@@ -1,3 +1,35 @@
 // Package redislimit keeps the exact sliding windows of package ratelimit in
 // Redis, so that any number of instances share one count.
+//
+//	options, err := redislimit.Options("redis://:password@cache:6379")
+//	client := redis.NewUniversalClient(options)
+//	limiter, err := redislimit.New(redislimit.Config{Client: client})
+//	m, err := ratelimit.New(ratelimit.Config{Policies: ..., Limiter: limiter})
+//
+// # What is stored
+//
+// One list per subject: the times of its newest admissions, at most Limit.Count
+// of them, in microseconds of the server's own clock. One script decides and
+// records; a refusal writes nothing. Every key ends by itself once its last
+// admission has left the window. A decision takes one key, so Cluster works as
+// it is. Redis 5 or later is needed; 7.0 is what the tests run on.
+//
+// # What holds
+//
+// While one primary serves, no window (t−Window, t] holds more than Count
+// admissions, across all instances. A failover to a replica adds the admissions
+// that had not been replicated; a server that restarts empty begins anew. Give
+// the server maxmemory-policy noeviction: any other may drop counts. When the
+// server's clock is set back, nothing more is admitted and nothing is blocked
+// for longer than the window plus the step; when it is set forward, admissions
+// age by as much.
+//
+// # When Redis is down
+//
+// A call ends within Config.Timeout whatever the server does, provided that the
+// client keeps to deadlines: New refuses one of go-redis that does not. What
+// then happens to the request is ratelimit.Policy.OnStoreError. After a lost
+// answer the admission may have been recorded all the same, which errs on the
+// side of refusing. A client of go-redis that could not connect as often as its
+// pool is large asks the server again once a second.
 package redislimit

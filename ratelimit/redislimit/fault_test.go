@@ -17,7 +17,7 @@ import (
 )
 
 // slack is what a busy machine may add to a call's own timeout.
-const slack = 300 * time.Millisecond
+const slack = 900 * time.Millisecond
 
 // hurriedLimiter has the options and the timeout of production.
 func hurriedLimiter(t *testing.T, url string) *redislimit.Limiter {
