@@ -46,8 +46,11 @@
 //
 // # Security notes
 //
-// Schemas hold no secrets: expectations are quoted from them (members of an
-// enum, a prefix, a pattern). Nothing in a schema or a .env file is ever
-// executed: functions and command substitutions are errors. The environment
-// files are parsed by [ReadEnvFile] with its own rules; see there.
+// A schema belongs into version control and holds no secrets: expectations quote
+// it (members of an enum, a prefix, a pattern). Mistakes in a schema or a .env
+// file are told by position only, because a .env file handed in as a schema, or
+// a private key pasted without quotes, is mistaken for names and functions.
+// Nothing in either file is ever executed: functions and command substitutions
+// are errors. Both are bounded, in size and in what references expand to, and
+// patterns are RE2, so that no file can take unbounded time.
 package envcheck
