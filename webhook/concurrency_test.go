@@ -21,16 +21,28 @@ func sqlite(t testing.TB, path string) *sqlstore.Store {
 	return s
 }
 
-func stores(t testing.TB) map[string]webhook.Store {
-	return map[string]webhook.Store{
-		"memory": memory(t),
-		"sqlite": sqlite(t, filepath.Join(t.TempDir(), "d.sqlite")),
+// stores makes an empty store of each kind.
+func stores() map[string]func(testing.TB) webhook.Store {
+	return map[string]func(testing.TB) webhook.Store{
+		"memory": func(t testing.TB) webhook.Store {
+			t.Helper()
+			m, err := webhook.NewMemory(webhook.MemoryConfig{MaxDeliveries: 1 << 30})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		},
+		"sqlite": func(t testing.TB) webhook.Store {
+			t.Helper()
+			return sqlite(t, filepath.Join(t.TempDir(), "d.sqlite"))
+		},
 	}
 }
 
 func TestHundredCopiesCallTheHandlerOnce(t *testing.T) {
-	for name, store := range stores(t) {
+	for name, open := range stores() {
 		t.Run(name, func(t *testing.T) {
+			store := open(t)
 			var calls atomic.Int32
 			m, ev := build(t, func(c *webhook.Config) { c.Store = store })
 			h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
