@@ -17,7 +17,7 @@ import (
 )
 
 // BenchmarkRedis compares with redis_rate on one server and one client. Run it
-// with -count, so that the two take turns.
+// several times rather than with -count, so that the two take turns.
 func BenchmarkRedis(b *testing.B) {
 	client := patientClient(b, testenv.Redis(b).URL())
 	ours := newLimiter(b, client)
