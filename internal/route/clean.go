@@ -14,6 +14,7 @@ var (
 	ErrSlash       = errors.New("route: escaped slash in path")
 	ErrAboveRoot   = errors.New("route: path leads above the root")
 	ErrDotParams   = errors.New("route: dot segment with parameters")
+	ErrOnlyParams  = errors.New("route: parameters without a segment")
 )
 
 const upperHex = "0123456789ABCDEF"
@@ -24,7 +25,12 @@ const upperHex = "0123456789ABCDEF"
 // merged, dot segments resolved after that. It refuses what two servers could
 // read differently: the errors above. An escaped slash is refused unless
 // keepSlash, which keeps it escaped. A clean path is returned as it is,
-// without allocation.
+// without allocation, and is its own cleaned form.
+//
+// Parameters stay: "/login;v=1" is what the client asked for. Some servers drop
+// them before they merge and resolve segments, so "/a/..;/b" and "/;x/login"
+// would become other paths there: both are refused. The last segment may be
+// parameters alone, as in "/;jsessionid=1", which such servers write themselves.
 func Clean(path string, keepSlash bool) (string, error) {
 	if path == "" || path[0] != '/' {
 		return "", ErrNotAbsolute
@@ -50,18 +56,48 @@ func Clean(path string, keepSlash bool) (string, error) {
 }
 
 // isClean reports whether Clean would return path as it is. It may say no to
-// a clean path, never yes to another.
+// a clean path with an escaped slash or with a segment of parameters alone,
+// never yes to one that is not clean.
 func isClean(path string) bool {
 	for i := 0; i < len(path); i++ {
-		c := path[i]
-		if !pathByte[c] {
+		switch c := path[i]; {
+		case c == '%':
+			if !isCleanEscape(path[i:]) {
+				return false
+			}
+			i += 2
+		case !pathByte[c]:
 			return false
-		}
-		if c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.') {
+		case c == '/' && !isCleanStart(path[i+1:]):
 			return false
 		}
 	}
 	return true
+}
+
+// isCleanEscape reports whether s starts with an escape that stays.
+func isCleanEscape(s string) bool {
+	if len(s) < 3 || unhex(s[1]) > 15 || unhex(s[2]) > 15 || s[1] >= 'a' || s[2] >= 'a' {
+		return false
+	}
+	c := unhex(s[1])<<4 | unhex(s[2])
+	return !unreserved(c) && c != '/' && c != '\\' && c >= 0x20 && c != 0x7f
+}
+
+// isCleanStart reports whether s, which follows a slash, starts with a segment
+// that is neither empty, nor a dot segment, nor parameters.
+func isCleanStart(s string) bool {
+	if s == "" {
+		return true
+	}
+	if s[0] == '/' || paramsAt(s) {
+		return false
+	}
+	if s[0] != '.' {
+		return true
+	}
+	s = strings.TrimPrefix(s[1:], ".")
+	return s != "" && s[0] != '/' && !paramsAt(s)
 }
 
 // decodeUnreserved brings every byte of path into its one escaped form.
@@ -120,6 +156,9 @@ func resolve(path string) (string, error) {
 			if dotParams(segment) {
 				return "", ErrDotParams
 			}
+			if rest != "" && paramsAt(segment) {
+				return "", ErrOnlyParams
+			}
 			out = append(out, '/')
 			out = append(out, segment...)
 		}
@@ -136,8 +175,13 @@ func dotParams(segment string) bool {
 	if segment[0] != '.' {
 		return false
 	}
-	rest := strings.TrimPrefix(segment[1:], ".")
-	return strings.HasPrefix(rest, ";") || strings.HasPrefix(rest, "%3B")
+	return paramsAt(strings.TrimPrefix(segment[1:], "."))
+}
+
+// paramsAt reports whether parameters start at s. Escaped, the semicolon counts
+// as well: url.URL drops the difference in some paths, and so do servers.
+func paramsAt(s string) bool {
+	return strings.HasPrefix(s, ";") || strings.HasPrefix(s, "%3B")
 }
 
 // nextSegment splits "/a/b" into "a" and "/b". The path starts with a slash.
