@@ -36,7 +36,8 @@ type pattern struct {
 	segments []segment
 }
 
-// A Set is a list of path patterns. It is immutable.
+// A Set is a list of path patterns. It is immutable. In doubt it matches: it is
+// for what protects a path, not for what exempts one.
 type Set struct {
 	exact    bool
 	patterns []pattern
@@ -46,6 +47,8 @@ type Set struct {
 // "/users/{id}": "*" and "{name}" stand for one segment that is not empty, "**"
 // for zero or more. Literals match ASCII case-insensitively, one trailing
 // slash and ";params" of the path are ignored; exact opts out of all three.
+// Nothing else is: "/login" matches neither "/login.json", which Rails serves
+// alike by default, nor "/login.php/x", nor "/index.php/login".
 // Every bad pattern is reported as a *PatternError, joined.
 func Compile(patterns []string, exact bool) (*Set, error) {
 	s := &Set{exact: exact}
@@ -97,14 +100,17 @@ func compileSegment(s string, exact, last bool) (segment, string) {
 		return segment{}, "* , ** and {name} must be a whole segment"
 	case s == "" && !(exact && last):
 		return segment{}, "has an empty segment, which no cleaned path has"
-	case s == "." || s == "..":
-		return segment{}, "has a dot segment, which no cleaned path has"
-	case !exact && strings.Contains(s, ";"):
-		return segment{}, "has ;params, which are ignored unless exact"
 	}
 	text, err := url.PathUnescape(s)
-	if err != nil {
+	switch {
+	case err != nil:
 		return segment{}, "has a bad percent escape"
+	case text == "." || text == "..":
+		return segment{}, "has a dot segment, which no cleaned path has"
+	case strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }):
+		return segment{}, "has a control byte or a backslash, which no cleaned path has"
+	case !exact && strings.Contains(text, ";"):
+		return segment{}, "has ;params, which are ignored unless exact"
 	}
 	if !exact {
 		text = lower(text)
@@ -112,14 +118,15 @@ func compileSegment(s string, exact, last bool) (segment, string) {
 	return segment{kind: literal, text: text}, ""
 }
 
-// lower folds ASCII only: other letters match byte for byte.
+// lower folds ASCII only: other bytes match as they are, UTF-8 or not.
 func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
 		}
-		return r
-	}, s)
+	}
+	return string(b)
 }
 
 // Match reports whether any pattern matches the path of u.
@@ -129,37 +136,88 @@ func (s *Set) Match(u *url.URL) bool {
 }
 
 // Find returns the first pattern that matches the path of u, as it was written.
-// A path with an escaped slash matches in either reading: the slash as part of
-// its segment, or as a separator. A path that Clean refuses is matched as
-// path.Clean leaves its decoded form, since a server may take it so.
+// The cleaned path is matched; when it is not simply the path of u, so are the
+// readings that a server may take instead: an escaped slash as part of its
+// segment or as a separator, parameters dropped before or after that, each
+// cleaned or as it stands. That is for upstreams of kept slashes, and for
+// services that match without Clean before.
 func (s *Set) Find(u *url.URL) (string, bool) {
 	if s == nil || len(s.patterns) == 0 {
 		return "", false
 	}
-	cleaned, err := Clean(u.EscapedPath(), true)
-	if err != nil {
-		decoded := url.URL{Path: path.Clean("/" + u.Path)}
-		cleaned = decoded.EscapedPath()
+	raw := u.EscapedPath()
+	cleaned, err := Clean(raw, true)
+	if err == nil {
+		if text, ok := s.find(cleaned); ok {
+			return text, true
+		}
+		if cleaned == raw && !strings.Contains(raw, "%2F") { // the one reading
+			return "", false
+		}
 	}
-	if text, ok := s.find(cleaned); ok {
-		return text, true
+	for _, reading := range [...]string{
+		escape(cleanDecoded(u.Path)), raw, escape(u.Path), s.withoutParams(raw),
+	} {
+		if !strings.HasPrefix(reading, "/") {
+			continue
+		}
+		if text, ok := s.find(reading); ok {
+			return text, true
+		}
 	}
-	if !strings.Contains(cleaned, "%2F") {
-		return "", false
-	}
-	other, err := resolve(strings.ReplaceAll(cleaned, "%2F", "/"))
-	if err != nil {
-		return "", false
-	}
-	return s.find(other)
+	return "", false
 }
 
-func (s *Set) find(cleaned string) (string, bool) {
-	if !s.exact {
-		cleaned = strings.TrimSuffix(cleaned, "/")
+// withoutParams is raw as servers read it that drop parameters before they
+// decode. It is empty where that changes nothing.
+func (s *Set) withoutParams(raw string) string {
+	if s.exact || !strings.Contains(raw, ";") {
+		return ""
 	}
+	segments := strings.Split(raw, "/")
+	for i, text := range segments {
+		segments[i], _, _ = strings.Cut(text, ";")
+	}
+	decoded, err := url.PathUnescape(strings.Join(segments, "/"))
+	if err != nil {
+		return ""
+	}
+	return escape(cleanDecoded(decoded))
+}
+
+// cleanDecoded is path.Clean for requests: absolute, and with the slash at the
+// end kept.
+func cleanDecoded(p string) string {
+	cleaned := path.Clean("/" + p)
+	if cleaned != "/" && strings.HasSuffix(p, "/") {
+		cleaned += "/"
+	}
+	return cleaned
+}
+
+func escape(p string) string {
+	u := url.URL{Path: p}
+	return u.EscapedPath()
+}
+
+func (s *Set) find(path string) (string, bool) {
+	if s.exact {
+		return s.findSegments(path)
+	}
+	path = strings.TrimSuffix(path, "/")
+	if text, ok := s.findSegments(path); ok {
+		return text, true
+	}
+	// A last segment of parameters alone is no segment once they are ignored.
+	if i := strings.LastIndexByte(path, '/'); i >= 0 && paramsAt(path[i+1:]) {
+		return s.findSegments(path[:i])
+	}
+	return "", false
+}
+
+func (s *Set) findSegments(path string) (string, bool) {
 	for i := range s.patterns {
-		if s.matchPath(s.patterns[i].segments, cleaned) {
+		if s.matchPath(s.patterns[i].segments, path) {
 			return s.patterns[i].text, true
 		}
 	}
@@ -183,7 +241,7 @@ func (s *Set) matchPath(segments []segment, path string) bool {
 			continue
 		}
 		text, rest := nextSegment(path)
-		if i < len(segments) && s.matchSegment(&segments[i], text) {
+		if i < len(segments) && s.matchSegment(&segments[i], text, rest == "") {
 			i++
 			path = rest
 			continue
@@ -196,14 +254,12 @@ func (s *Set) matchPath(segments []segment, path string) bool {
 	}
 }
 
-func (s *Set) matchSegment(seg *segment, text string) bool {
+// matchSegment matches the text of one segment. An empty one, which only a path
+// that is not clean has before its last, is taken by "*" there: routers that do
+// not clean take it so.
+func (s *Set) matchSegment(seg *segment, text string, last bool) bool {
 	if seg.kind == one {
-		return text != ""
-	}
-	if !s.exact {
-		if i := strings.IndexByte(text, ';'); i >= 0 {
-			text = text[:i]
-		}
+		return text != "" || !last
 	}
 	want := seg.text
 	for i := 0; i < len(text); i++ {
@@ -212,8 +268,13 @@ func (s *Set) matchSegment(seg *segment, text string) bool {
 			c = unhex(text[i+1])<<4 | unhex(text[i+2])
 			i += 2
 		}
-		if !s.exact && 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
+		if !s.exact {
+			if c == ';' {
+				break
+			}
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
 		}
 		if want == "" || want[0] != c {
 			return false
