@@ -44,12 +44,25 @@ func client(rs *clientip.Resolver, r *http.Request) string {
 
 const proxy = "10.0.0.2:4000" // the peer in most tests, trusted
 
+type headerCase struct {
+	rule  string
+	lines []string
+	want  string
+}
+
+func checkHeader(t *testing.T, header string, tests []headerCase) {
+	rs := resolver(t, header, "private")
+	for _, tc := range tests {
+		t.Run(tc.rule, func(t *testing.T) {
+			if got := client(rs, request(proxy, header, tc.lines...)); got != tc.want {
+				t.Errorf("%q: client %s, want %s", tc.lines, got, tc.want)
+			}
+		})
+	}
+}
+
 func TestResolveXForwardedFor(t *testing.T) {
-	tests := []struct {
-		rule  string
-		lines []string
-		want  string
-	}{
+	tests := []headerCase{
 		{"no header: the peer", nil, "10.0.0.2"},
 		{"one hop", []string{"203.0.113.7"}, "203.0.113.7"},
 		{"what the client forged stands left of the proxy's own", []string{"1.2.3.4, 203.0.113.7"}, "203.0.113.7"},
@@ -98,22 +111,11 @@ func TestResolveXForwardedFor(t *testing.T) {
 		{"NUL is garbage", []string{"203.0.113.7\x00"}, "10.0.0.2"},
 		{"a new line is garbage", []string{"203.0.113.7\n"}, "10.0.0.2"},
 	}
-	rs := resolver(t, clientip.XForwardedFor, "private")
-	for _, tc := range tests {
-		t.Run(tc.rule, func(t *testing.T) {
-			if got := client(rs, request(proxy, clientip.XForwardedFor, tc.lines...)); got != tc.want {
-				t.Errorf("%q: client %s, want %s", tc.lines, got, tc.want)
-			}
-		})
-	}
+	checkHeader(t, clientip.XForwardedFor, tests)
 }
 
 func TestResolveForwarded(t *testing.T) {
-	tests := []struct {
-		rule  string
-		lines []string
-		want  string
-	}{
+	tests := []headerCase{
 		{"no header: the peer", nil, "10.0.0.2"},
 		{"one hop", []string{"for=203.0.113.7"}, "203.0.113.7"},
 		{"in any case", []string{"For=203.0.113.7;Proto=https"}, "203.0.113.7"},
@@ -158,14 +160,7 @@ func TestResolveForwarded(t *testing.T) {
 		{"a forged line with an open quote", []string{`for="1.2.3.4`, "for=203.0.113.7"}, "203.0.113.7"},
 		{"an own element that does not parse is not guessed at", []string{`for=1.2.3.4, for=203.0.113.7;by="x`}, "10.0.0.2"},
 	}
-	rs := resolver(t, clientip.Forwarded, "private")
-	for _, tc := range tests {
-		t.Run(tc.rule, func(t *testing.T) {
-			if got := client(rs, request(proxy, clientip.Forwarded, tc.lines...)); got != tc.want {
-				t.Errorf("%q: client %s, want %s", tc.lines, got, tc.want)
-			}
-		})
-	}
+	checkHeader(t, clientip.Forwarded, tests)
 }
 
 func TestResolvePeer(t *testing.T) {
