@@ -20,6 +20,7 @@ const module = "github.com/handrail-go/handrail"
 var dependencies = map[string]string{
 	"github.com/caarlos0/env/v11":         "envcheck reads structs from the environment through it, as services already do",
 	"github.com/getsentry/sentry-go":      "observe/sentryobs: the vendor's own client",
+	"github.com/go-redis/redis_rate/v10":  "tests only: the peer that ratelimit/redislimit is measured against",
 	"github.com/google/go-cmp":            "tests only: differences of structures that a person can read",
 	"github.com/jackc/pgx/v5":             "PostgreSQL: health's ping, stores; the driver that is maintained, without cgo",
 	"github.com/joho/godotenv":            "envcheck reads .env files as the apps' own loaders do",
@@ -279,6 +280,39 @@ func TestImports(t *testing.T) {
 	}
 	for _, v := range violations(g) {
 		t.Error(v)
+	}
+}
+
+func TestDirectDependenciesHaveAReason(t *testing.T) {
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	if err := json.Unmarshal(goTool(t, "mod", "edit", "-json"), &mod); err != nil {
+		t.Fatal(err)
+	}
+	var direct []string
+	for _, r := range mod.Require {
+		if !r.Indirect {
+			direct = append(direct, r.Path)
+		}
+	}
+	for _, problem := range unexplained("go.mod", direct, dependencies) {
+		t.Error(problem)
+	}
+
+	var toolMod struct{ Tool []struct{ Path string } }
+	if err := json.Unmarshal(goTool(t, "mod", "edit", "-json", "tools/go.mod"), &toolMod); err != nil {
+		t.Fatal(err)
+	}
+	var pinned []string
+	for _, tool := range toolMod.Tool {
+		pinned = append(pinned, tool.Path)
+	}
+	for _, problem := range unexplained("tools/go.mod", pinned, tools) {
+		t.Error(problem)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -33,6 +34,7 @@ type Sidecar struct {
 	current   atomic.Pointer[assembly]
 	reloading sync.Mutex
 	draining  atomic.Bool
+	conns     connections
 
 	cutoff    context.Context // ends webhook calls that outlast the drain
 	endCutoff context.CancelFunc
@@ -45,6 +47,7 @@ type Sidecar struct {
 // below data_dir are made when a webhook route needs them. Logs go to out.
 func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
 	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}}
+	s.conns.open = map[net.Conn]connection{}
 	s.log = newLogger(l.Observe, s.level, out)
 	s.cutoff, s.endCutoff = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.build(ctx, l); err != nil {
@@ -67,7 +70,7 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 	}); err != nil {
 		return err
 	}
-	if s.stores, err = openStores(&l.Config); err != nil {
+	if s.stores, err = openStores(&l.Config, s.log); err != nil {
 		return err
 	}
 	checks, err := l.checks(s.checkUpstream, s.stores)

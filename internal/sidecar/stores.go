@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -27,8 +28,8 @@ func (l *loader) validateStores() {
 	if l.DataDir == "" {
 		l.problem("data_dir", "must name a directory")
 	}
-	if scheme := schemeOf(l.Redis); l.Redis != "" && !l.seen("redis") && !strings.HasPrefix(scheme, "redis") {
-		l.warn("REDIS_URL is ignored: its scheme %q is not supported", scheme)
+	if l.Redis != "" && !l.seen("redis") && !strings.HasPrefix(schemeOf(l.Redis), "redis") {
+		l.warn("REDIS_URL is ignored: it is not a redis:// or rediss:// URL")
 		l.Redis = ""
 	}
 	if l.Redis != "" {
@@ -42,7 +43,7 @@ func (l *loader) validateStores() {
 		}
 	}
 	if scheme := schemeOf(l.Database); l.Database != "" && !l.seen("database") && scheme != "postgres" && scheme != "postgresql" {
-		l.warn("DATABASE_URL is ignored: its scheme %q is not supported", scheme)
+		l.warn("DATABASE_URL is ignored: it is not a postgres:// or postgresql:// URL")
 		l.Database = ""
 	}
 	if l.Database != "" {
@@ -59,14 +60,10 @@ func (l *loader) inherited(path, variable string) {
 	}
 }
 
-// schemeOf is what stands before the first colon, when that looks like a
-// scheme and not like the beginning of a secret.
+// schemeOf is what stands before the first colon, in lower case.
 func schemeOf(rawURL string) string {
-	scheme, _, found := strings.Cut(rawURL, ":")
-	if !found || len(scheme) > 20 || strings.ContainsFunc(scheme, func(r rune) bool { return r != '+' && (r < 'a' || r > 'z') }) {
-		return ""
-	}
-	return scheme
+	scheme, _, _ := strings.Cut(rawURL, ":")
+	return strings.ToLower(scheme)
 }
 
 // databaseParameters are the parameters of a PostgreSQL URL that are for the
@@ -117,7 +114,7 @@ type stores struct {
 }
 
 // openStores connects to nothing yet; Redis is dialled when it is needed.
-func openStores(c *Config) (*stores, error) {
+func openStores(c *Config, log *slog.Logger) (*stores, error) {
 	memory, err := ratelimit.NewMemory(ratelimit.MemoryConfig{})
 	if err != nil {
 		return nil, err
@@ -133,11 +130,21 @@ func openStores(c *Config) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	redis.SetLogger(redisLog{log}) // the client's own would print on standard error
 	s.redis = redis.NewUniversalClient(options)
 	if s.limiter, err = redislimit.New(redislimit.Config{Client: s.redis}); err != nil {
 		return nil, errors.Join(err, s.redis.Close())
 	}
 	return s, nil
+}
+
+// redisLog takes what the Redis client says beside its errors, such as each
+// failed attempt to connect.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements the client's logger.
+func (r redisLog) Printf(ctx context.Context, format string, args ...any) {
+	r.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, args...))
 }
 
 // deliveries is the store of a webhook route.
