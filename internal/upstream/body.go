@@ -23,16 +23,23 @@ type requestBody struct {
 	touched   atomic.Bool // a byte of it may be gone
 	ended     atomic.Bool // all of it was read
 
-	reading sync.Mutex // held while the client is read from
-	stopped bool
+	reading chan struct{} // holds one token while the client is read from
+	stopped bool          // by whoever has the token
 
 	mu  sync.Mutex
 	err error
 }
 
+func newRequestBody(ex *exchange, out *http.Request) *requestBody {
+	return &requestBody{
+		Reader: out.Body, ex: ex, trailer: out.Trailer, left: out.ContentLength,
+		reading: make(chan struct{}, 1),
+	}
+}
+
 func (b *requestBody) Read(p []byte) (int, error) {
-	b.reading.Lock()
-	defer b.reading.Unlock()
+	b.reading <- struct{}{}
+	defer func() { <-b.reading }()
 	if b.stopped {
 		return 0, errStopped
 	}
@@ -62,8 +69,8 @@ func (b *requestBody) Close() error { return nil }
 
 // stop ends reading, and waits for a read that is under way.
 func (b *requestBody) stop() {
-	b.reading.Lock()
-	defer b.reading.Unlock()
+	b.reading <- struct{}{}
+	defer func() { <-b.reading }()
 	b.stopped = true
 }
 

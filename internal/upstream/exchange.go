@@ -189,13 +189,10 @@ func (ex *exchange) failure(err error) *Error {
 	switch {
 	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
 		e.Kind = Timeout
-	case ex.in.Context().Err() != nil:
-		e.Kind = Gone
-	case bodyErr != nil:
+	case bodyErr != nil && !clientLeft(bodyErr):
 		e.Kind, e.Err = BadRequest, bodyErr
-		if clientLeft(bodyErr) {
-			e.Kind = Gone
-		}
+	case bodyErr != nil || ex.in.Context().Err() != nil: // net/http cancels for both
+		e.Kind = Gone
 	case e.Written:
 		e.Kind = NoAnswer
 	case errors.As(err, &dial) && dial.Timeout():

@@ -49,6 +49,7 @@ type rig struct {
 	addr     string
 	upstream *rawUpstream
 	server   *http.Server
+	stop     func()               // ends the server and waits for its handlers
 	errors   chan *upstream.Error // what OnError saw
 	aborts   chan *upstream.Error // what OnAbort saw
 }
@@ -131,14 +132,21 @@ func (rg *rig) serve(o rigOptions) {
 	}
 	ln := listen(rg.t)
 	rg.addr = ln.Addr().String()
-	rg.server = &http.Server{Handler: h, DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0)}
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = rg.server.Serve(ln) })
-	rg.t.Cleanup(func() {
-		_ = rg.server.Close()
-		wg.Wait()
-		rg.proxy.CloseIdle()
+	rg.server = &http.Server{DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0)}
+	var running, handlers sync.WaitGroup
+	rg.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handlers.Add(1)
+		defer handlers.Done()
+		h.ServeHTTP(w, r)
 	})
+	running.Go(func() { _ = rg.server.Serve(ln) })
+	rg.stop = func() {
+		_ = rg.server.Close()
+		running.Wait()
+		handlers.Wait()
+		rg.proxy.CloseIdle()
+	}
+	rg.t.Cleanup(rg.stop)
 }
 
 func listen(t testing.TB) net.Listener {

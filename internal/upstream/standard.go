@@ -134,7 +134,7 @@ func (s *standard) rewrite(pr *httputil.ProxyRequest) {
 	}
 	ex := exchangeOf(in.Context())
 	out.Trailer = outTrailer(in.Trailer)
-	ex.body = &requestBody{Reader: out.Body, ex: ex, trailer: out.Trailer, left: out.ContentLength}
+	ex.body = newRequestBody(ex, out)
 	out.Body = ex.body
 }
 
@@ -200,6 +200,9 @@ func (s *standard) modifyResponse(res *http.Response) error {
 	}
 	if _, typed := res.Header["Content-Type"]; !typed {
 		own["Content-Type"] = nil // net/http would guess one
+	}
+	if len(res.Trailer) > 0 && ex.in.Method != http.MethodHead {
+		delete(res.Header, "Content-Length") // HTTP/2 may have both, HTTP/1.1 needs chunks
 	}
 	if switching {
 		if rwc, ok := res.Body.(io.ReadWriteCloser); ok {

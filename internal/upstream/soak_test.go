@@ -1,0 +1,116 @@
+package upstream_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/handrail-go/handrail/internal/upstream"
+)
+
+// TestAbortsLeaveNothingBehind lets both sides hang up at random points of
+// 10,000 exchanges, and counts what is left.
+func TestAbortsLeaveNothingBehind(t *testing.T) {
+	requests := 10000
+	if testing.Short() {
+		requests = 1000
+	}
+	forEach(t, func(t *testing.T, impl implementation) {
+		before := runtime.NumGoroutine()
+		t.Run("run", func(t *testing.T) {
+			rg := newRig(t, impl, moodyUpstream)
+			var reports sync.WaitGroup
+			reports.Go(func() { drain(rg.errors) })
+			reports.Go(func() { drain(rg.aborts) })
+			const clients = 32
+			var wg sync.WaitGroup
+			for i := range clients {
+				wg.Go(func() {
+					rnd := rand.New(rand.NewPCG(1, uint64(i)))
+					for range requests / clients {
+						moodyClient(t, rg.addr, rnd)
+					}
+				})
+			}
+			wg.Wait()
+			rg.proxy.CloseIdle()
+			eventually(t, "no connection to the upstream is open", func() bool {
+				open, _ := rg.upstream.connections()
+				return open == 0
+			})
+			rg.stop()
+			close(rg.errors)
+			close(rg.aborts)
+			reports.Wait()
+		})
+		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+		if t.Failed() {
+			buf := make([]byte, 1<<20)
+			t.Logf("%s", buf[:runtime.Stack(buf, true)])
+		}
+	})
+}
+
+// drain takes the reports, of which a soak has thousands.
+func drain(reports <-chan *upstream.Error) {
+	for range reports {
+	}
+}
+
+// moodyUpstream answers well, half, or not at all.
+func moodyUpstream(c *wire) {
+	rnd := rand.New(rand.NewPCG(2, rand.Uint64()))
+	for {
+		if _, err := c.message(false); err != nil {
+			return
+		}
+		answer := "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000)
+		if rnd.IntN(2) == 0 {
+			answer = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n1388\r\n" + strings.Repeat("x", 5000) + "\r\n0\r\n\r\n"
+		}
+		cut := rnd.IntN(4) == 0
+		if cut {
+			answer = answer[:rnd.IntN(len(answer))]
+		}
+		if _, err := io.WriteString(c.Conn, answer); err != nil || cut {
+			return
+		}
+	}
+}
+
+// moodyClient sends a request, or a part of one, and reads the answer, or a
+// part of it. A whole answer must be one.
+func moodyClient(t *testing.T, addr string, rnd *rand.Rand) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	c := newWire(t, conn)
+	size := rnd.IntN(20000)
+	send := fmt.Sprintf("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("y", size))
+	if rnd.IntN(2) == 0 {
+		send = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+	}
+	if rnd.IntN(4) == 0 {
+		_, _ = io.WriteString(conn, send[:rnd.IntN(len(send))])
+		return
+	}
+	if _, err := io.WriteString(conn, send); err != nil {
+		return // answered and closed early
+	}
+	if rnd.IntN(4) == 0 {
+		_, _ = c.br.Discard(rnd.IntN(100)) // no answer is shorter
+		return
+	}
+	m, err := c.message(false)
+	if err == nil && !strings.HasPrefix(m, "HTTP/1.1 502 ") && !strings.HasSuffix(m, "\n\n"+strings.Repeat("x", 5000)) {
+		t.Errorf("a part looks like the whole: %.200q", m)
+	}
+}

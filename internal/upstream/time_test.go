@@ -1,0 +1,346 @@
+package upstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/handrail-go/handrail/internal/upstream"
+)
+
+// A memoryListener hands out the far ends of pipes.
+type memoryListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newMemoryListener() *memoryListener {
+	return &memoryListener{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (l *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memoryListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Net: "unix", Name: "memory"} }
+
+func (l *memoryListener) dial(context.Context) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case l.conns <- far:
+		return near, nil
+	case <-l.done:
+		return nil, errors.New("closed")
+	}
+}
+
+// A timedRig is a rig in memory, for a bubble of synctest: its time is not ours.
+type timedRig struct {
+	t      *testing.T
+	front  *memoryListener
+	errors chan *upstream.Error
+	aborts chan *upstream.Error
+}
+
+// timed runs f in a bubble, in front of an upstream that runs serve on every
+// connection. The timeouts are the defaults: 60 s, 5 min.
+func timed(t *testing.T, impl implementation, serve func(*wire), f func(*timedRig)) {
+	synctest.Test(t, func(t *testing.T) {
+		rg := &timedRig{t: t, front: newMemoryListener(), errors: make(chan *upstream.Error, 1), aborts: make(chan *upstream.Error, 1)}
+		proxy, err := impl.new(upstream.Config{
+			URL: "http://app.example",
+			OnError: func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
+				rg.errors <- err
+				upstream.AnswerError(w, r, err)
+			},
+			OnAbort: func(_ *http.Request, err *upstream.Error) { rg.aborts <- err },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		back := newMemoryListener()
+		proxy.SetDial(back.dial)
+		wg.Go(func() {
+			for {
+				c, err := back.Accept()
+				if err != nil {
+					return
+				}
+				wg.Go(func() {
+					defer c.Close()
+					serve(timelessWire(t, c))
+				})
+			}
+		})
+		server := &http.Server{Handler: proxy, ErrorLog: log.New(io.Discard, "", 0)}
+		wg.Go(func() { _ = server.Serve(rg.front) })
+		f(rg)
+		_ = server.Close()
+		_ = back.Close()
+		proxy.CloseIdle()
+		wg.Wait()
+	})
+}
+
+func timelessWire(t testing.TB, c net.Conn) *wire {
+	w := newWire(t, c)
+	_ = c.SetDeadline(time.Time{})
+	return w
+}
+
+func (rg *timedRig) client() *wire {
+	c, err := rg.front.dial(rg.t.Context())
+	if err != nil {
+		rg.t.Fatal(err)
+	}
+	rg.t.Cleanup(func() { _ = c.Close() })
+	return timelessWire(rg.t, c)
+}
+
+// silence reads until the connection ends.
+func silence(c *wire) { _, _ = io.Copy(io.Discard, c.br) }
+
+const gatewayTimeout = "HTTP/1.1 504 Gateway Timeout\n"
+
+func TestTimeoutUntilTheHeader(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		for _, tc := range []struct {
+			name  string
+			serve func(*wire)
+		}{
+			{"an upstream that says nothing", func(c *wire) { _, _ = c.message(false); silence(c) }},
+			{"1xx answers are not the header", func(c *wire) {
+				_, _ = c.message(false)
+				for range 5 {
+					time.Sleep(10 * time.Second)
+					_, _ = io.WriteString(c.Conn, crlf("HTTP/1.1 102 Processing\n\n"))
+				}
+				silence(c)
+			}},
+			{"a header that does not end", func(c *wire) {
+				_, _ = c.message(false)
+				for {
+					time.Sleep(10 * time.Second)
+					if _, err := io.WriteString(c.Conn, "H"); err != nil {
+						return
+					}
+				}
+			}},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				timed(t, impl, tc.serve, func(rg *timedRig) {
+					c := rg.client()
+					began := time.Now()
+					c.send(get)
+					got, err := c.message(false)
+					for strings.HasPrefix(got, "HTTP/1.1 102 ") {
+						got, err = c.message(false)
+					}
+					if !strings.HasPrefix(got, gatewayTimeout) || time.Since(began) != upstream.DefaultTimeout {
+						t.Errorf("got %q (%v) after %v", got, err, time.Since(began))
+					}
+					if err := <-rg.errors; err.Kind != upstream.Timeout || !err.Written {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	})
+}
+
+func TestUploadIsNotCutWhileItMoves(t *testing.T) {
+	const pieces = 20
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) { _, _ = c.message(false); silence(c) }, func(rg *timedRig) {
+			c := rg.client()
+			c.send(fmt.Sprintf("POST / HTTP/1.1\nHost: a\nContent-Length: %d\n\n", pieces))
+			for range pieces {
+				time.Sleep(2 * upstream.DefaultTimeout) // a client in a tunnel
+				c.send("x")
+			}
+			began := time.Now()
+			got, err := c.message(false)
+			if !strings.HasPrefix(got, gatewayTimeout) || time.Since(began) != upstream.DefaultTimeout {
+				t.Errorf("got %q (%v) %v after the end of the body", got, err, time.Since(began))
+			}
+		})
+	})
+}
+
+func TestUpstreamThatTakesNoBodyIsTooSlow(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) { _, _ = c.head(); time.Sleep(2 * upstream.DefaultTimeout) }, func(rg *timedRig) {
+			c := rg.client()
+			began := time.Now()
+			c.send("POST / HTTP/1.1\nHost: a\nContent-Length: 1000000\n\n")
+			go func() { _, _ = c.Write(make([]byte, 1000000)) }() // fails at the end
+			if got, err := c.message(false); !strings.HasPrefix(got, gatewayTimeout) || time.Since(began) != upstream.DefaultTimeout {
+				t.Errorf("got %q (%v) after %v", got, err, time.Since(began))
+			}
+			_ = c.Close()
+		})
+	})
+}
+
+func TestNoTotalDeadlineEndsAStream(t *testing.T) {
+	const events = 100
+	pause := upstream.DefaultIdleTimeout - time.Second
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) {
+			_, _ = c.message(false)
+			c.send("HTTP/1.1 200 OK\nContent-Type: text/event-stream\n\n")
+			for range events {
+				time.Sleep(pause)
+				c.send("x")
+			}
+			silence(c)
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send(get)
+			if _, err := c.head(); err != nil {
+				t.Error(err)
+			}
+			for range events {
+				c.expect("1\nx\n")
+			}
+			began := time.Now()
+			c.expectClose()
+			if time.Since(began) != upstream.DefaultIdleTimeout {
+				t.Errorf("closed %v after the last byte", time.Since(began))
+			}
+			if err := <-rg.aborts; err.Kind != upstream.Timeout {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestSlowReaderIsNotTheUpstreamsFault(t *testing.T) {
+	const size = 1 << 20
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) {
+			_, _ = c.message(false)
+			c.send(fmt.Sprintf("HTTP/1.1 200 OK\nContent-Length: %d\n\n", size))
+			time.Sleep(time.Second) // the header is flushed alone
+			_, _ = c.Write(make([]byte, size))
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send(get)
+			if _, err := c.head(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(10 * upstream.DefaultIdleTimeout)
+			if n, err := io.CopyN(io.Discard, c.br, size); err != nil {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+		})
+	})
+}
+
+func TestLongUploadKeepsItsAnswerAlive(t *testing.T) {
+	const pieces = 10
+	pause := upstream.DefaultIdleTimeout - time.Second
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) {
+			_, _ = c.head()
+			c.send("HTTP/1.1 200 OK\nContent-Length: 2\n\n") // early; the body comes at the end
+			_, _ = io.CopyN(io.Discard, c.br, pieces)
+			c.send("ok")
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send(fmt.Sprintf("POST / HTTP/1.1\nHost: a\nContent-Length: %d\n\n", pieces))
+			if _, err := c.head(); err != nil {
+				t.Error(err)
+			}
+			for range pieces {
+				time.Sleep(pause)
+				c.send("x")
+			}
+			c.expect("ok")
+		})
+	})
+}
+
+func TestUpgradedConnectionLivesWhileEitherSideTalks(t *testing.T) {
+	const granted = "HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: websocket\n\n"
+	pause := upstream.DefaultIdleTimeout - time.Second
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) {
+			_, _ = c.head()
+			c.send(granted)
+			silence(c)
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send("GET / HTTP/1.1\nHost: a\nConnection: Upgrade\nUpgrade: websocket\n\n")
+			c.expect(granted)
+			for range 10 {
+				time.Sleep(pause)
+				c.send("ping")
+			}
+			began := time.Now()
+			c.expectClose()
+			if time.Since(began) != upstream.DefaultIdleTimeout {
+				t.Errorf("closed %v after the last byte", time.Since(began))
+			}
+		})
+	})
+}
+
+func TestBodyIsAskedForWhenTheUpstreamIgnoresTheExpectation(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) { _, _ = c.message(false); c.send(ok) }, func(rg *timedRig) {
+			c := rg.client()
+			began := time.Now()
+			c.send("POST / HTTP/1.1\nHost: a\nExpect: 100-continue\nContent-Length: 5\n\n")
+			c.expect("HTTP/1.1 100 Continue\n\n")
+			if waited := time.Since(began); waited != time.Second {
+				t.Errorf("asked after %v", waited)
+			}
+			c.send("hello")
+			if got, err := c.message(false); got != ok {
+				t.Errorf("got %q (%v)", got, err)
+			}
+		})
+	})
+}
+
+func TestIdleConnectionsAreClosedBeforeAppServersDo(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		var idle atomic.Int64
+		timed(t, impl, func(c *wire) {
+			_, _ = c.message(false)
+			c.send(ok)
+			began := time.Now()
+			silence(c)
+			idle.Store(int64(time.Since(began)))
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send(get)
+			if got, err := c.message(false); got != ok {
+				t.Errorf("got %q (%v)", got, err)
+			}
+			time.Sleep(2 * time.Second) // gunicorn's keep-alive
+			if d := time.Duration(idle.Load()); d == 0 || d >= 2*time.Second {
+				t.Errorf("closed after %v", d)
+			}
+		})
+	})
+}
