@@ -13,7 +13,8 @@ const maxSecretFile = 64 << 10
 
 // An expander replaces references in the scalar values of a file:
 // ${VAR}, ${VAR:-default}, ${file:/run/secrets/x} and $$ for one dollar sign.
-// What it yields is not looked at again.
+// What it yields is not looked at again. References hold no dollar sign: they
+// do not nest.
 type expander struct {
 	getenv func(string) string
 	dir    string // relative files are relative to it
@@ -38,6 +39,9 @@ func (e expander) expand(text string) (string, error) {
 			name, after, closed := strings.Cut(rest[1:], "}")
 			if !closed {
 				return "", errors.New("${ is never closed; write $$ for a dollar sign")
+			}
+			if strings.Contains(name, "$") {
+				return "", errors.New("a dollar sign stands within ${...}: references do not nest, and defaults hold no dollar sign")
 			}
 			value, err := e.reference(name)
 			if err != nil {
