@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,11 @@ const (
 	readyzPath   = "/readyz"
 	startupzPath = "/startupz"
 )
+
+// probes are the paths that the sidecar answers itself.
+func (c *Config) probes() []string {
+	return []string{strings.TrimSuffix(c.Health.Path, "/"), livezPath, readyzPath, startupzPath}
+}
 
 // Checks that the sidecar brings along.
 const (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -13,9 +14,11 @@ import (
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/health"
 	"github.com/handrail-go/handrail/internal/filewatch"
+	"github.com/handrail-go/handrail/internal/route"
 	"github.com/handrail-go/handrail/internal/strictyaml"
 	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/observe"
+	"github.com/handrail-go/handrail/observe/sentryobs"
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/webhook"
 	"github.com/handrail-go/handrail/webhook/stripehook"
@@ -76,8 +79,9 @@ func (w *WebhookConfig) config(v webhook.Verifier, s webhook.Store) webhook.Conf
 // read from.
 func (c *Config) targetingKey() (key func(*http.Request) string, vary string, err error) {
 	kind, name, _ := strings.Cut(c.Flags.TargetingKey, ":")
+	form := &flags.ConfigError{Field: "TargetingKey", Reason: "must be cookie:NAME or header:NAME"}
 	if name == "" {
-		return nil, "", errors.New("must be cookie:NAME or header:NAME")
+		return nil, "", form
 	}
 	switch kind {
 	case "cookie":
@@ -86,7 +90,7 @@ func (c *Config) targetingKey() (key func(*http.Request) string, vary string, er
 		key, err = flags.HeaderKey(name, c.TrustedProxies)
 		return key, http.CanonicalHeaderKey(name), err
 	}
-	return nil, "", errors.New("must be cookie:NAME or header:NAME")
+	return nil, "", form
 }
 
 func (c *Config) gates() []flags.Gate {
@@ -111,7 +115,8 @@ func (c *Config) observeConfig() observe.Config {
 }
 
 // observedRoutes are the templates of metrics and logs: those configured, then
-// every path that the configuration names anyway.
+// every path that the configuration names anyway. They are never exact, so that
+// some of the patterns that are cannot be among them, such as "/a;v=1".
 func (c *Config) observedRoutes() []string {
 	routes := append([]string{}, c.Observe.Routes...)
 	for _, w := range c.Webhooks {
@@ -123,15 +128,23 @@ func (c *Config) observedRoutes() []string {
 	for _, r := range c.Flags.Routes {
 		routes = append(routes, r.Paths...)
 	}
-	return append(routes, c.Health.Path, livezPath, readyzPath, startupzPath)
+	routes = append(routes, c.Health.Path, livezPath, readyzPath, startupzPath)
+	return slices.DeleteFunc(routes, func(p string) bool {
+		_, err := route.Compile([]string{p}, false)
+		return err != nil
+	})
 }
 
 // checkParts asks the public packages about their share of the configuration.
 func (l *loader) checkParts() {
-	if l.RateLimits != nil {
-		_, err := ratelimit.New(l.rateLimitConfig())
-		l.translate(err, "", map[string]string{"Policies": "rate_limits", "TrustedProxies": "-", "DangerouslyTrustAllProxies": "-"})
+	_, err := ratelimit.New(l.rateLimitConfig())
+	namespace := "namespace"
+	if l.Namespace == "" {
+		namespace = "observe.service"
 	}
+	l.translate(err, "", map[string]string{
+		"Policies": "rate_limits", "Namespace": namespace, "TrustedProxies": "-", "ForwardedHeader": "-", "Paths": "-",
+	})
 	for i := range l.Webhooks {
 		l.checkWebhook(i)
 	}
@@ -139,12 +152,20 @@ func (l *loader) checkParts() {
 		_, err := upstream.New(l.upstreamConfig())
 		l.translate(err, "upstream.", map[string]string{"URL": "url", "ForwardedHeader": "-", "Timeout": "-", "IdleTimeout": "-"})
 	}
-	if _, err := observe.New(observe.Config{Routes: l.Observe.Routes}); err != nil {
-		l.translate(err, "observe.", nil)
-	}
+	l.patterns("observe.routes", l.Observe.Routes, false)
+	_, _, err = l.targetingKey()
+	l.translate(err, "flags.", map[string]string{"name": "targeting_key", "trustedProxies": "-"})
+	l.checkSentry()
 	l.checkHealth()
 	l.checkFlags()
 	l.checkSchema()
+}
+
+// checkSentry judges the DSN as of development, where nothing is started.
+func (l *loader) checkSentry() {
+	l.inherited("observe.sentry.dsn", "SENTRY_DSN")
+	_, err := sentryobs.New(sentryobs.Config{DSN: l.Observe.Sentry.DSN, Environment: Development})
+	l.translate(err, "observe.sentry.", map[string]string{"DSN": "dsn"})
 }
 
 // checkSchema reads the schema of the app's environment.
@@ -184,10 +205,10 @@ func (l *loader) checkWebhook(i int) {
 
 func (l *loader) checkHealth() {
 	cfg := health.Config{}
-	for _, c := range l.Health.Checks {
+	for i, c := range l.Health.Checks {
 		cfg.Checks = append(cfg.Checks, health.Check{Name: c.Name, Func: health.TCP("127.0.0.1:1")})
-		if strings.EqualFold(c.Name, "upstream") || isBuiltinCheck(c.Name) {
-			l.problem("health.checks", "%s is the name of a check that is always there", c.Name)
+		if isBuiltinCheck(c.Name) {
+			l.problem("health.checks["+strconv.Itoa(i)+"].name", "is the name of a check that the sidecar brings along")
 		}
 	}
 	_, err := health.New(cfg)
@@ -226,9 +247,9 @@ func (l *loader) translate(err error, prefix string, names map[string]string) {
 	}
 }
 
-// nested tells that methods and paths of a rate limit stand below match.
+// nested tells that methods of a rate limit stand below match.
 func (l *loader) nested(path, key string) string {
-	if strings.HasPrefix(path, "rate_limits[") && (key == "methods" || key == "paths" || key == "exact") {
+	if strings.HasPrefix(path, "rate_limits[") && key == "methods" {
 		return "match." + key
 	}
 	return key
@@ -247,13 +268,13 @@ func fieldOf(err error) (field, reason string) {
 	if e, ok := errors.AsType[*upstream.ConfigError](err); ok {
 		return e.Field, e.Reason
 	}
-	if e, ok := errors.AsType[*observe.ConfigError](err); ok {
-		return e.Field, e.Reason
-	}
 	if e, ok := errors.AsType[*health.ConfigError](err); ok {
 		return e.Field, e.Reason
 	}
 	if e, ok := errors.AsType[*flags.ConfigError](err); ok {
+		return e.Field, e.Reason
+	}
+	if e, ok := errors.AsType[*sentryobs.ConfigError](err); ok {
 		return e.Field, e.Reason
 	}
 	return "", ""
@@ -304,27 +325,42 @@ func definitionProblems(err error) strictyaml.Problems {
 
 // checkFlags reads the definition file and judges the routes against it.
 func (l *loader) checkFlags() {
-	if l.Flags.Source == "" {
+	client := l.definitions()
+	if client != nil {
+		for i, r := range l.Flags.Routes {
+			if r.Flag != "" && client.Evaluate(r.Flag, "").ErrorCode == flags.ErrorFlagNotFound {
+				l.warn("flags.routes[%d]: %s defines no flag %q, so its paths stay closed", i, l.Flags.Source, r.Flag)
+			}
+		}
+	} else {
+		// The routes are judged all the same, against a stand-in.
+		client, _ = flags.New(context.Background(), flags.Config{Source: flags.Static("", []byte("flags: {}"))})
+	}
+	_, err := flags.NewMiddleware(flags.MiddlewareConfig{Client: client, Gates: l.gates()})
+	l.translate(err, "flags.", map[string]string{"Gates": "routes"})
+	for i, r := range l.Flags.Routes {
+		l.notZero("flags.routes["+strconv.Itoa(i)+"].otherwise", r.Otherwise)
+	}
+}
+
+// definitions is nil without a source or with one that is bad.
+func (l *loader) definitions() *flags.Client {
+	source := l.Flags.Source
+	if source == "" {
 		if len(l.Flags.Routes) > 0 {
 			l.problem("flags.routes", "need flags.source: every flag is off without definitions")
 		}
-		return
+		return nil
 	}
-	data, err := filewatch.Read(l.Flags.Source, flags.MaxFileBytes)
+	data, err := filewatch.Read(source, flags.MaxFileBytes)
 	if err != nil {
-		l.problem("flags.source", "%s cannot be read: %s", l.Flags.Source, cause(err))
-		return
+		l.problem("flags.source", "%s cannot be read: %s (sources other than a file are not supported by this version)", source, cause(err))
+		return nil
 	}
-	client, err := flags.New(context.Background(), flags.Config{Source: flags.Static(l.Flags.Source, data)})
+	client, err := flags.New(context.Background(), flags.Config{Source: flags.Static(source, data)})
 	if err != nil {
 		l.problems = append(l.problems, definitionProblems(err)...)
-		return
+		return nil
 	}
-	_, err = flags.NewMiddleware(flags.MiddlewareConfig{Client: client, Gates: l.gates()})
-	l.translate(err, "flags.", map[string]string{"Gates": "routes"})
-	for i, r := range l.Flags.Routes {
-		if r.Flag != "" && client.Evaluate(r.Flag, "").ErrorCode == flags.ErrorFlagNotFound {
-			l.warn("flags.routes[%d]: %s defines no flag %q, so its paths stay closed", i, l.Flags.Source, r.Flag)
-		}
-	}
+	return client
 }

@@ -1,15 +1,18 @@
 package sidecar
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/internal/route"
 	"github.com/handrail-go/handrail/ratelimit"
 )
 
@@ -36,9 +39,6 @@ func (l *loader) validate() {
 	l.validateWebhooks()
 	l.validateHealth()
 	l.validateStores()
-	if _, _, err := l.targetingKey(); err != nil {
-		l.problem("flags.targeting_key", "%s", err)
-	}
 	l.checkParts()
 }
 
@@ -67,19 +67,40 @@ func (l *loader) validateListeners() {
 	if l.Metrics.Listen != "" {
 		l.address("metrics.listen", l.Metrics.Listen)
 	}
+	if t := l.Admin.Token; t != "" && (len(t) < 16 || strings.ContainsFunc(t, func(r rune) bool { return r <= ' ' || r > '~' })) {
+		l.problem("admin.token", "must be at least 16 bytes long, of visible ASCII without spaces")
+	}
 	admin := l.Admin.Listen
 	if admin == "" || strings.HasPrefix(admin, "unix:") {
 		if admin == "unix:" {
 			l.problem("admin.listen", "names no socket: write unix:/run/handrail.sock")
 		}
+	} else {
+		l.address("admin.listen", admin)
+		if !isLoopback(admin) && l.Admin.Token == "" {
+			l.problem("admin.listen", "is not loopback, so it needs admin.token (HANDRAIL_ADMIN_TOKEN); or listen on 127.0.0.1 or unix:/run/handrail.sock")
+		}
+	}
+	l.distinct("admin.listen", admin, "listen", l.Listen)
+	l.distinct("metrics.listen", l.Metrics.Listen, "listen", l.Listen)
+	l.distinct("metrics.listen", l.Metrics.Listen, "admin.listen", admin)
+}
+
+// distinct refuses two listeners that cannot both be opened. Port 0 is another
+// one each time.
+func (l *loader) distinct(path, addr, otherPath, other string) {
+	host, port, err := net.SplitHostPort(addr)
+	otherHost, otherPort, otherErr := net.SplitHostPort(other)
+	if err != nil || otherErr != nil || port != otherPort || port == "0" {
 		return
 	}
-	l.address("admin.listen", admin)
-	if !isLoopback(admin) && l.Admin.Token == "" {
-		l.problem("admin.listen", "is not loopback, so it needs admin.token (HANDRAIL_ADMIN_TOKEN); or listen on 127.0.0.1 or unix:/run/handrail.sock")
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
 	}
-	if t := l.Admin.Token; t != "" && len(t) < 16 {
-		l.problem("admin.token", "must be at least 16 bytes long")
+	named := strings.NewReplacer("localhost", "127.0.0.1")
+	if named.Replace(host) == named.Replace(otherHost) || everywhere(host) || everywhere(otherHost) {
+		l.problem(path, "has the port of %s: give it another one", otherPath)
 	}
 }
 
@@ -112,8 +133,8 @@ func isLoopback(addr string) bool {
 
 func (l *loader) validateUpstream() {
 	switch {
-	case l.options.Child && l.options.Upstream != nil:
-		l.problem("upstream.url", "exec starts the app and knows where it listens: leave --upstream out")
+	case l.options.Child && l.Upstream.URL != l.options.childURL:
+		l.warn("upstream.url is ignored: exec starts the app and tells it where to listen")
 	case l.Upstream.URL == "" && !l.options.Child && !l.options.Check:
 		l.problem("upstream.url", "is required: set it, HANDRAIL_UPSTREAM or --upstream, as in http://127.0.0.1:3000")
 	}
@@ -148,6 +169,14 @@ func (l *loader) validateRateLimits() {
 	byBody := false
 	for i, r := range l.RateLimits {
 		at := "rate_limits[" + strconv.Itoa(i) + "]"
+		l.notZero(at+".ipv6_prefix", r.IPv6Prefix)
+		l.notZero(at+".on_store_error", r.OnStoreError)
+		l.notZero(at+".mode", r.Mode)
+		l.notZero(at+".retry_after", r.RetryAfter)
+		if len(r.Key) == 0 {
+			l.problem(at+".key", "must not be empty: leave it out for [ip]")
+		}
+		l.patterns(at+".match.paths", r.Match.Paths, r.Match.Exact)
 		if r.Algorithm != "sliding_window" {
 			l.problem(at+".algorithm", "must be sliding_window: other algorithms are not supported by this version")
 		}
@@ -170,12 +199,14 @@ func (l *loader) validateWebhooks() {
 		at := "webhooks[" + strconv.Itoa(i) + "]"
 		l.unique(names, at+".name", w.Name, i)
 		l.unique(paths, at+".path", strings.ToLower(strings.TrimSuffix(w.Path, "/")), i)
-		switch {
-		case !strings.HasPrefix(w.Path, "/"):
-			l.problem(at+".path", "must be a path that starts with /")
-		case strings.ContainsAny(w.Path, "*{}"):
-			l.problem(at+".path", "must be one path, without wildcards")
+		l.onePath(at+".path", w.Path)
+		if slices.Contains(l.probes(), strings.ToLower(strings.TrimSuffix(w.Path, "/"))) {
+			l.problem(at+".path", "is where the sidecar answers health probes")
 		}
+		l.notZero(at+".timeout", w.Timeout)
+		l.notZero(at+".tolerance", w.Tolerance)
+		l.notZero(at+".retention", w.Retention)
+		l.notZero(at+".max_body", w.MaxBody)
 		if w.Provider != "stripe" {
 			l.problem(at+".provider", "must be stripe: other providers are not supported by this version")
 		}
@@ -191,6 +222,35 @@ func (l *loader) validateWebhooks() {
 	}
 }
 
+// patterns reports each bad one in its place.
+func (l *loader) patterns(path string, patterns []string, exact bool) {
+	for i, p := range patterns {
+		_, err := route.Compile([]string{p}, exact)
+		if e, ok := errors.AsType[*route.PatternError](err); ok {
+			l.problem(path+"["+strconv.Itoa(i)+"]", "%s", e.Reason)
+		}
+	}
+}
+
+// notZero refuses what the packages would take for "use the default", but the
+// file says otherwise: absent keys hold their defaults by now.
+func (l *loader) notZero(path string, value any) {
+	if reflect.ValueOf(value).IsZero() {
+		l.problem(path, "must not be zero or empty: leave it out for the default")
+	}
+}
+
+// onePath refuses what is not the cleaned form of one path, since no request
+// would ever have it.
+func (l *loader) onePath(path, value string) {
+	_, err := route.Compile([]string{value}, false)
+	if e, ok := errors.AsType[*route.PatternError](err); ok {
+		l.problem(path, "%s", e.Reason)
+	} else if strings.ContainsAny(value, "*{}%") {
+		l.problem(path, "must be one path, without wildcards and percent escapes")
+	}
+}
+
 func (l *loader) unique(seen map[string]int, path, value string, index int) {
 	if first, ok := seen[value]; ok && value != "" {
 		l.problem(path, "is the same as that of webhooks[%d]", first)
@@ -200,8 +260,8 @@ func (l *loader) unique(seen map[string]int, path, value string, index int) {
 }
 
 func (l *loader) validateHealth() {
-	if !strings.HasPrefix(l.Health.Path, "/") || strings.ContainsAny(l.Health.Path, "*{}?#") {
-		l.problem("health.path", "must be a path such as /health")
+	if l.onePath("health.path", l.Health.Path); l.Health.Path == "/" {
+		l.problem("health.path", "must not be /, which is the app's")
 	}
 	for i, c := range l.Health.Checks {
 		at := "health.checks[" + strconv.Itoa(i) + "]"
