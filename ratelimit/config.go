@@ -61,21 +61,27 @@ type Policy struct {
 }
 
 // AuthPolicy is the policy for credential endpoints: 8 POST requests in 10
-// minutes by ip, on the paths where sign-in usually lives.
+// minutes by ip, on the paths where sign-in usually lives. Each path counts
+// with the suffix .json too, which Rails and older Spring serve by the same
+// action.
 func AuthPolicy() Policy {
+	paths := []string{
+		"/login", "/signin", "/sign-in",
+		"/auth/login", "/auth/verify",
+		"/api/login", "/api/auth/login", "/api/auth/verify",
+		"/api/auth/callback/credentials",
+		"/api/*/auth/login", "/api/*/auth/verify",
+	}
+	for _, path := range paths[:len(paths):len(paths)] {
+		paths = append(paths, path+".json")
+	}
 	return Policy{
 		Name:    "auth",
 		Methods: []string{http.MethodPost},
-		Paths: []string{
-			"/login", "/signin", "/sign-in",
-			"/auth/login", "/auth/verify",
-			"/api/login", "/api/auth/login", "/api/auth/verify",
-			"/api/auth/callback/credentials",
-			"/api/*/auth/login", "/api/*/auth/verify",
-		},
-		Key:    []string{"ip"},
-		Limit:  8,
-		Window: 10 * time.Minute,
+		Paths:   paths,
+		Key:     []string{"ip"},
+		Limit:   8,
+		Window:  10 * time.Minute,
 	}
 }
 

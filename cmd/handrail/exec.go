@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -31,7 +32,12 @@ exec ends with the app's exit code, 128+n for a signal, 126 or 127 when it
 cannot be started.`,
 		Example: `  handrail exec -- node server.js
   handrail exec --listen :8080 --trusted-proxies private -- bundle exec puma`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("COMMAND is missing: handrail exec [flags] -- COMMAND [ARG...]")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options := f.options(cmd, c.getenv)
 			options.Child = true

@@ -69,9 +69,10 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 
 func (s *Sidecar) newProxy(l *Loaded) (*upstream.Proxy, error) {
 	cfg := l.upstreamConfig()
+	// What the sidecar says itself, the upstream cannot say.
 	cfg.OnResponse = func(_ *http.Request, _ int, header http.Header) {
 		for name := range header {
-			if isOurs(name) {
+			if isOurs(name) || name == "X-Request-Id" {
 				delete(header, name)
 			}
 		}

@@ -74,7 +74,7 @@ func Exec(ctx context.Context, l *Loaded, c ChildConfig, o RunOptions, log io.Wr
 	if err = s.Run(ctx, o); !launched {
 		return 0, err
 	}
-	app.stop(l.Exec.StopTimeout, o.Signals)
+	app.stop(s.current.Load().loaded.Exec.StopTimeout, o.Signals)
 	return app.code, err
 }
 

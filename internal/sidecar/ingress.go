@@ -113,7 +113,8 @@ func (in *ingress) cleanHeader(h http.Header, peerTrusted bool) {
 func (in *ingress) drop(name string, peerTrusted bool) bool {
 	if strings.Contains(name, "_") {
 		hyphens := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-		return !in.keepUnderscores || isOurs(hyphens) || isForwarding(hyphens) || hyphens == "X-Request-Id" || hyphens == "Idempotency-Key"
+		return !in.keepUnderscores || isOurs(hyphens) || isForwarding(hyphens) || isServerVariable(hyphens) ||
+			hyphens == "X-Request-Id" || hyphens == "Idempotency-Key"
 	}
 	switch {
 	case isOurs(name):
@@ -136,10 +137,16 @@ func isOurs(name string) bool { return strings.HasPrefix(name, "Handrail-") }
 
 func isForwarding(name string) bool {
 	switch name {
-	case clientip.Forwarded, "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip":
+	case clientip.Forwarded, "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
+		"X-Original-Url", "X-Rewrite-Url": // some stacks take the path from these
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// isServerVariable tells names by which gunicorn lets a proxy cut the path.
+func isServerVariable(hyphens string) bool {
+	return hyphens == "Script-Name" || hyphens == "Path-Info"
 }
 
 func forwards(h http.Header) bool {

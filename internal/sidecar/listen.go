@@ -14,17 +14,19 @@ import (
 
 // listeners are where the sidecar can be reached; admin and metrics may be nil.
 type listeners struct {
-	public, admin, metrics net.Listener
+	public         *drainListener
+	admin, metrics net.Listener
 }
 
 func listen(c *Config) (*listeners, error) {
 	var ls listeners
+	var public net.Listener
 	var errs []error
 	for _, l := range []struct {
 		key, addr string
 		into      *net.Listener
 	}{
-		{"listen", c.Listen, &ls.public},
+		{"listen", c.Listen, &public},
 		{"admin.listen", c.Admin.Listen, &ls.admin},
 		{"metrics.listen", c.Metrics.Listen, &ls.metrics},
 	} {
@@ -38,6 +40,9 @@ func listen(c *Config) (*listeners, error) {
 		}
 		*l.into = ln
 	}
+	if tcp, ok := public.(*net.TCPListener); ok {
+		ls.public = newDrainListener(tcp)
+	}
 	if len(errs) > 0 {
 		ls.close()
 		return nil, errors.Join(errs...)
@@ -46,7 +51,10 @@ func listen(c *Config) (*listeners, error) {
 }
 
 func (ls *listeners) close() {
-	for _, l := range []net.Listener{ls.public, ls.admin, ls.metrics} {
+	if ls.public != nil {
+		_ = ls.public.Close()
+	}
+	for _, l := range []net.Listener{ls.admin, ls.metrics} {
 		if l != nil {
 			_ = l.Close()
 		}

@@ -104,6 +104,7 @@ func (l *loader) readFile() error {
 		return strictyaml.Problems{{File: file, Message: "cannot be read: " + cause(err)}}
 	}
 	l.File, l.Dir, l.data = file, filepath.Dir(file), data
+	l.options.File = file // from now on it must be there: a reload never falls back to defaults
 	if l.doc, err = strictyaml.Parse(file, data); err != nil {
 		return err
 	}
@@ -171,6 +172,9 @@ func (l *loader) resolvePaths() {
 			return path
 		}
 		return filepath.Join(l.Dir, path)
+	}
+	if socket, ok := strings.CutPrefix(l.Admin.Listen, "unix:"); ok && l.origins["admin.listen"] == "" {
+		l.Admin.Listen = "unix:" + resolve(socket)
 	}
 	l.DataDir = resolve(l.DataDir)
 	l.Flags.Source = l.defaultFile("flags.source", resolve(l.Flags.Source))

@@ -63,6 +63,7 @@ func needRestart(running, next *Config) []string {
 		{"database", running.Database, next.Database},
 		{"data_dir", running.DataDir, next.DataDir},
 		{"flags.source", running.Flags.Source, next.Flags.Source},
+		{"env.schema", running.Env.Schema, next.Env.Schema},
 		{"health.interval, health.timeout or health.checks", checksOf(running), checksOf(next)},
 		{"observe.service, observe.release, observe.sentry or observe.log.format", observeOf(running), observeOf(next)},
 	} {

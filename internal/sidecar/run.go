@@ -46,6 +46,7 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 	defer func() { stop(); wg.Wait() }()
 	failed := make(chan error, 3)
 	public := s.newServer(s)
+	public.ConnState = s.conns.onState
 	s.serve(&wg, failed, public, ls.public)
 	for _, side := range []struct {
 		listener net.Listener
@@ -70,13 +71,13 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 		return cause
 	}
 	wg.Go(func() { watchForced(background, o.Signals, forced) })
-	return s.drain(public, o.AppEnded, forced)
+	return s.drain(public, ls.public, o.AppEnded, forced)
 }
 
 // serve runs a server until it is closed.
 func (s *Sidecar) serve(wg *sync.WaitGroup, failed chan<- error, server *http.Server, ln net.Listener) {
 	wg.Go(func() {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
 	})
@@ -158,51 +159,6 @@ func watchForced(ctx context.Context, signals <-chan os.Signal, forced chan<- st
 		}
 	}
 }
-
-// drain ends the public listener without failing a request that was accepted.
-func (s *Sidecar) drain(public *http.Server, appEnded, forced <-chan struct{}) error {
-	cfg := s.current.Load().loaded.Drain
-	s.monitor.SetDraining()
-	s.draining.Store(true)
-	select {
-	case <-time.After(cfg.Delay):
-	case <-appEnded: // nobody is left to answer
-	case <-forced:
-		_ = public.Close()
-		return ErrForced
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.Timeout)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- public.Shutdown(ctx) }()
-	var err error
-	select {
-	case err = <-done:
-	case <-forced:
-		cancel()
-		<-done
-		err = ErrForced
-	}
-	if err == nil {
-		s.log.Info("drained")
-		return nil
-	}
-	s.endCutoff() // webhook deliveries answer now; their providers come again
-	if !errors.Is(err, ErrForced) {
-		grace, cancel := context.WithTimeout(context.Background(), cutoffGrace)
-		defer cancel()
-		if err = public.Shutdown(grace); err != nil {
-			s.log.Warn("drain.timeout is over, what is still in flight is cut off", "timeout", cfg.Timeout)
-			err = nil
-		}
-	}
-	_ = public.Close()
-	return err
-}
-
-// cutoffGrace is how long webhook deliveries have for their answer once the
-// drain is over.
-const cutoffGrace = time.Second
 
 // purge removes deliveries past their retention once an hour.
 func (s *Sidecar) purge(ctx context.Context) {
