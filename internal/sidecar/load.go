@@ -1,10 +1,12 @@
 package sidecar
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/handrail-go/handrail/envcheck"
@@ -58,10 +60,29 @@ func Load(o Options) (*Loaded, error) {
 	l.override()
 	l.resolvePaths()
 	l.validate()
-	if err := l.problems.Err(); err != nil {
-		return nil, err
+	if len(l.problems) > 0 {
+		return nil, l.sorted()
 	}
 	return &l.Loaded, nil
+}
+
+// sorted are the problems by file and place: first variables and flags, then
+// the configuration, then the files that it names.
+func (l *loader) sorted() strictyaml.Problems {
+	rank := func(p *strictyaml.Problem) int {
+		switch {
+		case p.Line == 0:
+			return 0
+		case p.File == l.File:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(l.problems, func(a, b *strictyaml.Problem) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.File, b.File),
+			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return l.problems
 }
 
 type loader struct {
