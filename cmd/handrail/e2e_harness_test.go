@@ -45,6 +45,14 @@ func serve(t *testing.T, config string, env ...string) *process {
 // start runs handrail and waits until it is ready.
 func start(t *testing.T, dir string, args []string, env ...string) *process {
 	t.Helper()
+	p := launch(t, dir, args, env...)
+	p.eventually("ready", func() bool { return p.status("/readyz") == http.StatusOK })
+	return p
+}
+
+// launch runs handrail and waits until it listens.
+func launch(t *testing.T, dir string, args []string, env ...string) *process {
+	t.Helper()
 	p := &process{t: t, done: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], args...)
 	p.cmd.Dir = dir
@@ -71,7 +79,6 @@ func start(t *testing.T, dir string, args []string, env ...string) *process {
 	case <-time.After(30 * time.Second):
 		t.Fatalf("handrail does not listen:\n%s", p.logged())
 	}
-	p.eventually("ready", func() bool { return p.status("/readyz") == http.StatusOK })
 	return p
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -71,15 +70,4 @@ func taken(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { _ = ln.Close() })
 	ts.Setenv(args[0], strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
-}
-
-// sampleApp is an app behind exec.
-func sampleApp(mode string) int {
-	switch mode {
-	case "exit7":
-		return 7
-	default:
-		fmt.Fprintln(os.Stderr, "sampleapp: unknown mode", mode)
-		return 99
-	}
 }

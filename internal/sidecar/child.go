@@ -182,7 +182,7 @@ func (c *child) signal(sig os.Signal) {
 	}
 }
 
-// stop asks the app to end, then makes it. A further signal shortens the wait.
+// stop asks the app to end, then makes it; a further SIGTERM or SIGINT at once.
 // At last, whatever the app has left behind in its process group is killed.
 func (c *child) stop(timeout time.Duration, signals <-chan os.Signal) {
 	if c.cmd.Process == nil {
@@ -192,13 +192,31 @@ func (c *child) stop(timeout time.Duration, signals <-chan os.Signal) {
 	group := -c.cmd.Process.Pid
 	if !c.hasEnded() {
 		_ = syscall.Kill(group, syscall.SIGTERM)
-		select {
-		case <-c.ended:
-		case <-signals:
-		case <-time.After(timeout):
-			c.log.Warn("the app did not stop in time and is killed", "timeout", timeout)
-		}
+		c.awaitEnd(timeout, signals)
 	}
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	<-c.ended
+}
+
+// awaitEnd returns when the app has ended, or has to.
+func (c *child) awaitEnd(timeout time.Duration, signals <-chan os.Signal) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.ended:
+			return
+		case <-timer.C:
+			c.log.Warn("the app did not stop in time and is killed", "timeout", timeout.String())
+			return
+		case sig := <-signals:
+			switch sig {
+			case syscall.SIGTERM, os.Interrupt:
+				return
+			case syscall.SIGHUP: // there is nothing left to reload
+			default:
+				c.signal(sig)
+			}
+		}
+	}
 }

@@ -70,7 +70,7 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 		_ = public.Close()
 		return cause
 	}
-	wg.Go(func() { watchForced(background, o.Signals, forced) })
+	wg.Go(func() { watchForced(background, o, forced) })
 	return s.drain(public, ls.public, o.AppEnded, forced)
 }
 
@@ -145,16 +145,23 @@ func (s *Sidecar) wait(ctx context.Context, o RunOptions, failed <-chan error) e
 	}
 }
 
-// watchForced closes forced when a second signal asks to end at once.
-func watchForced(ctx context.Context, signals <-chan os.Signal, forced chan<- struct{}) {
+// watchForced closes forced when a second signal asks to end at once. The app's
+// signals go on during the drain; there is nothing left to reload.
+func watchForced(ctx context.Context, o RunOptions, forced chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case sig := <-signals:
-			if sig == syscall.SIGTERM || sig == os.Interrupt {
+		case sig := <-o.Signals:
+			switch sig {
+			case syscall.SIGTERM, os.Interrupt:
 				close(forced)
 				return
+			case syscall.SIGHUP:
+			default:
+				if o.Forward != nil {
+					o.Forward(sig)
+				}
 			}
 		}
 	}
