@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
 )
@@ -38,6 +39,12 @@ func newRequestBody(ex *exchange, out *http.Request) *requestBody {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.ex.refused() {
+		// Reading would ask the client for the body, and failing would close
+		// the connection below the answer.
+		<-b.ex.Done()
+		return 0, errStopped
+	}
 	b.reading <- struct{}{}
 	defer func() { <-b.reading }()
 	if b.stopped {
@@ -67,11 +74,16 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // Close does nothing, so that an unread body survives a failed attempt.
 func (b *requestBody) Close() error { return nil }
 
-// stop ends reading, and waits for a read that is under way.
-func (b *requestBody) stop() {
-	b.reading <- struct{}{}
-	defer func() { <-b.reading }()
-	b.stopped = true
+// stop ends reading, and waits for a read that is under way, up to limit.
+func (b *requestBody) stop(limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case b.reading <- struct{}{}:
+		b.stopped = true
+		<-b.reading
+	case <-timer.C: // a body that is not the connection's
+	}
 }
 
 // failed returns the error that ended the body before its time.
@@ -116,12 +128,7 @@ func (t *tunnel) Write(p []byte) (int, error) {
 }
 
 // CloseWrite passes the client's half-close on.
-func (t *tunnel) CloseWrite() error {
-	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (t *tunnel) CloseWrite() error { return closeWrite(t.ReadWriteCloser) }
 
 // An upgradeWriter knows whether the connection was taken over, and hands over
 // what the client has sent ahead of the answer, which httputil.ReverseProxy
@@ -152,9 +159,4 @@ func (c *clientConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite passes the upstream's half-close on.
-func (c *clientConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -47,6 +47,7 @@ func TestConformance(t *testing.T) {
 		{"informational", informationalRows()},
 		{"refused answer", refusedRows()},
 		{"broken answer", brokenRows()},
+		{"lenient answer", lenientRows()},
 	}
 	forEach(t, func(t *testing.T, impl implementation) {
 		for _, group := range rows {
@@ -347,6 +348,27 @@ func refusedRows() []row {
 		refused("a negative length", "HTTP/1.1 200 OK\nContent-Length: -2\n\nok"),
 		refused("an unknown transfer coding", "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n0\n\n"),
 		refused("a header above the limit", "HTTP/1.1 200 OK\nX-A: "+strings.Repeat("a", 256<<10)+"\nContent-Length: 2\n\nok"),
+	}
+}
+
+// lenientRows are answers that net/http takes and puts into proper form. An
+// engine of our own may refuse them (RFC 9112 section 6.3, section 5.2, section
+// 2.2): then its row says badGate. None may let the client and the proxy
+// disagree about where the answer ends.
+func lenientRows() []row {
+	lenient := func(name, bytes, want string) row {
+		return row{name: name, send: get, answer: bytes, want: []string{want}}
+	}
+	return []row{
+		lenient("Transfer-Encoding and Content-Length: chunks it is, and only they are told",
+			"HTTP/1.1 200 OK\nContent-Type: a/b\nContent-Length: 2\nTransfer-Encoding: chunked\n\n3\nabc\n0\n\n",
+			"HTTP/1.1 200 OK\nContent-Type: a/b\nTransfer-Encoding: chunked\n\nabc"),
+		lenient("the same length twice is said once", "HTTP/1.1 200 OK\nContent-Type: a/b\nContent-Length: 2\nContent-Length: 2\n\nok",
+			"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Type: a/b\n\nok"),
+		lenient("a folded line is unfolded", "HTTP/1.1 200 OK\nContent-Type: a/b\nX-A: 1\n  2\nContent-Length: 2\n\nok",
+			"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Type: a/b\nX-A: 1 2\n\nok"),
+		lenient("bytes beyond the length are not passed on", "HTTP/1.1 200 OK\nContent-Type: a/b\nContent-Length: 2\n\nokHTTP/1.1 200 OK\n\n",
+			"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Type: a/b\n\nok"),
 	}
 }
 

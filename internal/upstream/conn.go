@@ -38,27 +38,43 @@ func newDialer(t target, config Config) dialFunc {
 // whether there is one.
 type conn struct {
 	net.Conn
-	wrote atomic.Bool // a byte of the present request was, or is being, written
-	deaf  atomic.Bool // the peer reads no more
+	wrote atomic.Pointer[atomic.Bool] // of the present request: a byte of it was, or is being, written
+	heard atomic.Pointer[atomic.Bool] // the wrote of the request after which bytes came last
+	deaf  atomic.Bool                 // the peer reads no more
 }
 
-// begin marks the start of a request.
-func (c *conn) begin() { c.wrote.Store(false) }
+// begin marks the start of a request, which learns through wrote.
+func (c *conn) begin(wrote *atomic.Bool) { c.wrote.Store(wrote) }
+
+// surplus reports whether no byte has come since the request of wrote was
+// written: what looks like its answer is what the one before has left over.
+func (c *conn) surplus(wrote *atomic.Bool) bool { return c.heard.Load() != wrote }
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		if wrote := c.wrote.Load(); wrote != nil && wrote.Load() {
+			c.heard.Store(wrote)
+		}
+	}
+	return n, err
+}
 
 func (c *conn) Write(p []byte) (int, error) {
-	midway := c.wrote.Load()
+	wrote := c.wrote.Load()
+	midway := wrote.Load()
 	if c.deaf.Load() {
 		if midway {
 			return len(p), nil
 		}
 		return 0, syscall.EPIPE
 	}
-	c.wrote.Store(true)
+	wrote.Store(true)
 	n, err := c.Conn.Write(p)
 	switch {
 	case err == nil:
 	case n == 0 && !midway:
-		c.wrote.Store(false)
+		wrote.Store(false)
 	case errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET):
 		c.deaf.Store(true)
 		return len(p), nil
@@ -67,8 +83,10 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 // CloseWrite ends the sending side, for upgraded connections.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c any) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported

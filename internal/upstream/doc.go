@@ -19,11 +19,10 @@
 //
 // # Repeated requests
 //
-// A request is sent again, once, on a new connection when an idle connection
-// turns out to be dead and nothing of the request was written, or when its
-// method is GET, HEAD, OPTIONS or TRACE, it has no body, and no byte of an
-// answer came. All others are sent at most once. WithFreshConn rules out even
-// that.
+// A request is sent again, on a new connection, when an idle connection turns
+// out to be dead and nothing of the request was written, or when its method is
+// GET, HEAD, OPTIONS or TRACE, it has no body, and no byte of an answer to it
+// came. All others are sent at most once. WithFreshConn rules out even that.
 //
 // # Security
 //
@@ -31,6 +30,8 @@
 //     Connection.
 //   - Upgrades to another version of HTTP or to TLS are not passed on: behind
 //     one, requests would bypass every rule.
+//   - Bytes that an upstream sends beyond an answer are not taken for the answer
+//     to the next request, as far as they come before that is written.
 //   - Trailers that carry the name of a field that the sidecar vouches for are
 //     dropped.
 //   - Forwarding fields of a peer that is not trusted are replaced. Who is

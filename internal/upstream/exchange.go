@@ -20,6 +20,7 @@ const maxInformational = 100
 var (
 	errSlow          = errors.New("no byte from the upstream in time")
 	errInformational = errors.New("too many informational answers")
+	errSurplus       = errors.New("the upstream sent more than the answer before had announced")
 )
 
 // An exchange is one request on its way. It is the context of the outbound
@@ -35,12 +36,16 @@ type exchange struct {
 	once    bool         // sent at most once, on a connection of its own
 	body    *requestBody // nil: none
 
-	// Of the goroutine that runs RoundTrip.
-	conn    *conn // nil: none yet, or HTTP/2
-	reused  bool  // conn has carried requests before
-	earlier bool  // an earlier attempt was written
+	conn    *conn       // nil: none yet, or HTTP/2
+	surplus atomic.Bool // what came is not the answer
+	reused  bool        // its connection has carried requests before
+	wrote   atomic.Bool // a byte of it, or an HTTP/2 frame, may have been written
 
-	wroteFrame atomic.Bool // HTTP/2: a HEADERS frame was begun
+	expect struct { // Expect: 100-continue
+		asked     bool        // by the client
+		answering atomic.Bool // an answer comes; not a 1xx, as far as is known
+		granted   atomic.Bool // by the upstream
+	}
 
 	early struct { // 1xx answers come on another goroutine
 		sync.Mutex
@@ -85,43 +90,72 @@ func (ex *exchange) end() {
 // httputil.ReverseProxy, which forgets the header that outer handlers have set
 // when it passes a 1xx answer on.
 func (ex *exchange) trace(http2 bool) *httptrace.ClientTrace {
-	t := &httptrace.ClientTrace{GotConn: ex.gotConn, Got1xxResponse: ex.gotInformational}
+	t := &httptrace.ClientTrace{
+		GotConn:              ex.gotConn,
+		GotFirstResponseByte: ex.gotFirstByte,
+		Got1xxResponse:       ex.gotInformational,
+	}
 	if http2 {
-		t.WroteHeaderField = func(string, []string) { ex.wroteFrame.Store(true) }
+		t.WroteHeaderField = func(string, []string) { ex.wrote.Store(true) }
+	}
+	if _, ex.expect.asked = ex.in.Header["Expect"]; ex.expect.asked {
+		t.Got100Continue = func() { ex.expect.granted.Store(true) }
 	}
 	return t
 }
 
 func (ex *exchange) gotConn(info httptrace.GotConnInfo) {
-	ex.earlier = ex.written()
 	ex.reused = info.Reused
 	if c, ok := info.Conn.(*conn); ok {
-		c.begin()
+		c.begin(&ex.wrote)
 		ex.conn = c
 	}
 }
 
-// written reports whether a byte of the request may have reached the upstream.
-func (ex *exchange) written() bool {
-	return ex.earlier || ex.wroteFrame.Load() || ex.conn != nil && ex.conn.wrote.Load()
+// gotFirstByte runs before anything else is read.
+func (ex *exchange) gotFirstByte() {
+	ex.expect.answering.Store(true)
+	if ex.conn != nil && ex.conn.surplus(&ex.wrote) {
+		ex.surplus.Store(true)
+	}
 }
 
-// mayRepeat reports whether the failed request can be sent on a new connection
-// without the upstream seeing it twice.
-func (ex *exchange) mayRepeat() bool {
-	return !ex.once && ex.reused && !ex.written() && (ex.body == nil || !ex.body.touched.Load()) && ex.Err() == nil
+// refused reports whether the upstream has answered an expectation with
+// something else than 100, upon which http.Transport would still send the body.
+func (ex *exchange) refused() bool {
+	return ex.expect.asked && ex.expect.answering.Load() && !ex.expect.granted.Load()
+}
+
+// mayRepeat reports whether a request that failed with err can be sent on a new
+// connection: when the upstream has not seen it, or when it is safe and only
+// the connection was not.
+func (ex *exchange) mayRepeat(err error) bool {
+	if ex.once || !ex.reused || ex.Err() != nil {
+		return false
+	}
+	if errors.Is(err, errSurplus) {
+		return ex.body == nil && safe(ex.in.Method)
+	}
+	return !ex.wrote.Load() && (ex.body == nil || !ex.body.touched.Load())
 }
 
 // gotInformational passes a 1xx answer on. HTTP/1.0 clients know none (RFC 9110
 // section 15.2).
 func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) error {
+	if ex.surplus.Load() {
+		return errSurplus
+	}
+	ex.expect.answering.Store(false)
 	ex.early.Lock()
 	defer ex.early.Unlock()
 	if ex.early.count++; ex.early.count > maxInformational {
 		return errInformational
 	}
-	if ex.early.over || !ex.in.ProtoAtLeast(1, 1) {
+	switch {
+	case ex.early.over || !ex.in.ProtoAtLeast(1, 1):
 		return nil
+	case code == http.StatusContinue && ex.expect.asked:
+		return nil // net/http says it when the body is read, which is now
 	}
 	h := ex.w.Header()
 	final := maps.Clone(h)
@@ -174,13 +208,13 @@ func (ex *exchange) linger() {
 	if rc.SetReadDeadline(time.Now().Add(handoverTime)) != nil {
 		return // not below an http.Server
 	}
-	ex.body.stop()
+	ex.body.stop(2 * handoverTime)
 	_ = rc.SetReadDeadline(time.Now().Add(lingerTime)) // as before
 }
 
 // failure tells what an error of RoundTrip means.
 func (ex *exchange) failure(err error) *Error {
-	e := &Error{Written: ex.written(), Err: err}
+	e := &Error{Written: ex.wrote.Load(), Err: err}
 	var bodyErr error
 	if ex.body != nil {
 		bodyErr = ex.body.failed()

@@ -114,3 +114,41 @@ func moodyClient(t *testing.T, addr string, rnd *rand.Rand) {
 		t.Errorf("a part looks like the whole: %.200q", m)
 	}
 }
+
+// An app that sends more than it has announced (an answer to HEAD with a body
+// is the usual one) must not answer the next client with the rest.
+func TestSurplusBytesAreNobodysAnswer(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		rg := newRig(t, impl, func(c *wire) {
+			for {
+				if _, err := c.message(false); err != nil {
+					return
+				}
+				if _, err := io.WriteString(c.Conn, crlf(ok+"HTTP/1.1 200 OK\nContent-Length: 6\n\npoison")); err != nil {
+					return
+				}
+			}
+		})
+		var reports, clients sync.WaitGroup
+		reports.Go(func() { drain(rg.errors) })
+		reports.Go(func() { drain(rg.aborts) })
+		for range 16 {
+			c := rg.client()
+			clients.Go(func() {
+				for range 200 {
+					c.send(get)
+					got, err := c.message(false)
+					if got != ok {
+						t.Errorf("got %q (%v)", got, err)
+						return
+					}
+				}
+			})
+		}
+		clients.Wait()
+		rg.stop()
+		close(rg.errors)
+		close(rg.aborts)
+		reports.Wait()
+	})
+}

@@ -141,7 +141,7 @@ func (s *standard) rewrite(pr *httputil.ProxyRequest) {
 // RoundTrip implements http.RoundTripper. Its errors are *Error.
 func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
 	ex := exchangeOf(req.Context())
-	if repeatable(req) {
+	if transportRepeats(req) {
 		ex.once = true
 	}
 	t := s.pooled
@@ -149,10 +149,10 @@ func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
 		t = s.fresh
 	}
 	req = req.WithContext(httptrace.WithClientTrace(ex, ex.trace(s.target.h2c)))
-	res, err := t.RoundTrip(req)
-	if err != nil && ex.mayRepeat() {
+	res, err := attempt(ex, t, req)
+	if err != nil && ex.mayRepeat(err) {
 		ex.once = true
-		res, err = s.fresh.RoundTrip(req)
+		res, err = attempt(ex, s.fresh, req)
 	}
 	ex.returned()
 	if err != nil {
@@ -161,17 +161,33 @@ func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// repeatable reports whether http.Transport would send req again although its
+func attempt(ex *exchange, t *http.Transport, req *http.Request) (*http.Response, error) {
+	ex.surplus.Store(false)
+	res, err := t.RoundTrip(req)
+	if err == nil && ex.surplus.Load() {
+		_ = ex.conn.Close() // whatever else is on it
+		_ = res.Body.Close()
+		return nil, errSurplus
+	}
+	return res, err
+}
+
+// transportRepeats reports whether http.Transport would send req again although its
 // method is not safe: it takes these fields for a promise that the upstream
 // recognises the second one, which is for the client to rely on, not for us.
-func repeatable(req *http.Request) bool {
-	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return false
-	}
+func transportRepeats(req *http.Request) bool {
 	_, key := req.Header["Idempotency-Key"]
 	_, xkey := req.Header["X-Idempotency-Key"]
-	return (key || xkey) && req.Body == nil
+	return (key || xkey) && req.Body == nil && !safe(req.Method)
+}
+
+// safe reports whether the method changes nothing (RFC 9110 section 9.2.1).
+func safe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
 }
 
 func (s *standard) modifyResponse(res *http.Response) error {
