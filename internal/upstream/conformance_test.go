@@ -216,24 +216,24 @@ func requestHeaderRows() []row {
 func forwardingRows() []row {
 	forwarded := withConfig(func(c *upstream.Config) { c.ForwardedHeader = "Forwarded" })
 	const forged = "X-Forwarded-For: 6.6.6.6\nX-Forwarded-For: 7.7.7.7, 8.8.8.8\nX-Forwarded-Host: evil.example\nX-Forwarded-Proto: https\nForwarded: for=6.6.6.6;proto=https\n"
-	make := func(name, lines, passed string, opts ...rigOption) row {
+	forwarding := func(name, lines, passed string, opts ...rigOption) row {
 		return row{
 			name: name, opts: opts, send: "GET / HTTP/1.1\nHost: a.example:80\n" + lines + "\n",
 			request: "GET / HTTP/1.1\n" + passed + "\n", answer: ok, want: []string{ok},
 		}
 	}
 	return []row{
-		make("an untrusted peer's fields are replaced", forged,
+		forwarding("an untrusted peer's fields are replaced", forged,
 			"Host: a.example:80\nX-Forwarded-For: 127.0.0.1\nX-Forwarded-Host: a.example:80\nX-Forwarded-Proto: http\n"),
-		make("a trusted peer's fields are continued, Forwarded is not configured", forged,
+		forwarding("a trusted peer's fields are continued, Forwarded is not configured", forged,
 			"Host: a.example:80\nX-Forwarded-For: 6.6.6.6, 7.7.7.7, 8.8.8.8, 127.0.0.1\nX-Forwarded-Host: evil.example\nX-Forwarded-Proto: https\n", withTrusted()),
-		make("a trusted peer that sends nothing", "",
+		forwarding("a trusted peer that sends nothing", "",
 			"Host: a.example:80\nX-Forwarded-For: 127.0.0.1\nX-Forwarded-Host: a.example:80\nX-Forwarded-Proto: http\n", withTrusted()),
-		make("Connection does not break a trusted chain", "Connection: X-Forwarded-For, X-Forwarded-Proto\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n",
+		forwarding("Connection does not break a trusted chain", "Connection: X-Forwarded-For, X-Forwarded-Proto\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n",
 			"Host: a.example:80\nX-Forwarded-For: 6.6.6.6, 127.0.0.1\nX-Forwarded-Host: a.example:80\nX-Forwarded-Proto: https\n", withTrusted()),
-		make("Forwarded configured, untrusted peer", "Forwarded: for=6.6.6.6;proto=https\n",
+		forwarding("Forwarded configured, untrusted peer", "Forwarded: for=6.6.6.6;proto=https\n",
 			"Forwarded: for=127.0.0.1;host=\"a.example:80\";proto=http\nHost: a.example:80\nX-Forwarded-For: 127.0.0.1\nX-Forwarded-Host: a.example:80\nX-Forwarded-Proto: http\n", forwarded),
-		make("Forwarded configured, trusted peer: continued, and told in the X- fields too",
+		forwarding("Forwarded configured, trusted peer: continued, and told in the X- fields too",
 			"Forwarded: for=1.1.1.1;host=x\nForwarded: for=\"[2001:db8::7]:99\";proto=https;host=\"shop.example:8443\"\n",
 			"Forwarded: for=1.1.1.1;host=x, for=\"[2001:db8::7]:99\";proto=https;host=\"shop.example:8443\", for=127.0.0.1;host=\"a.example:80\";proto=http\nHost: a.example:80\n"+
 				"X-Forwarded-For: 2001:db8::7, 127.0.0.1\nX-Forwarded-Host: shop.example:8443\nX-Forwarded-Proto: https\n", forwarded, withTrusted()),
