@@ -3,7 +3,9 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/health"
@@ -49,6 +53,7 @@ func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
 	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}}
 	s.conns.open = map[net.Conn]connection{}
 	s.log = newLogger(l.Observe, s.level, out)
+	takeOverLogs(s.log)
 	s.cutoff, s.endCutoff = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.build(ctx, l); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
@@ -70,7 +75,7 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 	}); err != nil {
 		return err
 	}
-	if s.stores, err = openStores(&l.Config, s.log); err != nil {
+	if s.stores, err = openStores(&l.Config); err != nil {
 		return err
 	}
 	checks, err := l.checks(s.checkUpstream, s.stores)
@@ -148,6 +153,22 @@ func newLogger(c ObserveConfig, level *slog.LevelVar, out io.Writer) *slog.Logge
 		log = log.With("service", c.Service)
 	}
 	return log
+}
+
+// takeOverLogs gives what libraries print by themselves the form of our log.
+// The process is the sidecar's, so that its globals may be set here.
+func takeOverLogs(to *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(to.Handler(), slog.LevelWarn).Writer()) // http.Transport
+	redis.SetLogger(redisLog{to})                                           // each failed attempt to connect
+}
+
+// redisLog implements the Redis client's logger.
+type redisLog struct{ log *slog.Logger }
+
+// Printf logs at debug: what matters comes back as an error as well.
+func (r redisLog) Printf(ctx context.Context, format string, args ...any) {
+	r.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, args...))
 }
 
 // secrets are the values that must not leave through an error report.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -114,7 +113,7 @@ type stores struct {
 }
 
 // openStores connects to nothing yet; Redis is dialled when it is needed.
-func openStores(c *Config, log *slog.Logger) (*stores, error) {
+func openStores(c *Config) (*stores, error) {
 	memory, err := ratelimit.NewMemory(ratelimit.MemoryConfig{})
 	if err != nil {
 		return nil, err
@@ -130,21 +129,11 @@ func openStores(c *Config, log *slog.Logger) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	redis.SetLogger(redisLog{log}) // the client's own would print on standard error
 	s.redis = redis.NewUniversalClient(options)
 	if s.limiter, err = redislimit.New(redislimit.Config{Client: s.redis}); err != nil {
 		return nil, errors.Join(err, s.redis.Close())
 	}
 	return s, nil
-}
-
-// redisLog takes what the Redis client says beside its errors, such as each
-// failed attempt to connect.
-type redisLog struct{ log *slog.Logger }
-
-// Printf implements the client's logger.
-func (r redisLog) Printf(ctx context.Context, format string, args ...any) {
-	r.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, args...))
 }
 
 // deliveries is the store of a webhook route.
