@@ -1,0 +1,130 @@
+package handrail_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A program runs in the background. It and whatever it has started end with
+// the test at the latest.
+type program struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu     sync.Mutex
+	output bytes.Buffer
+}
+
+// Write takes what the program prints.
+func (p *program) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.Write(data)
+}
+
+func (p *program) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+func start(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{t: t, cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p, p
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-p.done
+	})
+	return p
+}
+
+// signal reaches the program's whole group, as Ctrl-C in a terminal does.
+func (p *program) signal(sig syscall.Signal) {
+	p.t.Helper()
+	if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil {
+		p.t.Fatalf("%v\n%s", err, p.logged())
+	}
+}
+
+// wait returns the exit code.
+func (p *program) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.t.Fatalf("it does not end:\n%s", p.logged())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// await returns the first submatch of what the program prints, once it does.
+func (p *program) await(re *regexp.Regexp) string {
+	p.t.Helper()
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(10 * time.Millisecond) {
+		if m := re.FindStringSubmatch(p.logged()); m != nil {
+			return m[1]
+		}
+		select {
+		case <-p.done:
+			p.t.Fatalf("it ended with code %d:\n%s", p.cmd.ProcessState.ExitCode(), p.logged())
+		default:
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("it never prints %s:\n%s", re, p.logged())
+		}
+	}
+}
+
+var adminListens = regexp.MustCompile(`"msg":"listening".*"admin":"127\.0\.0\.1:(\d+)"`)
+
+var listening = regexp.MustCompile(`msg"?[:=]"?listening.* ?"?listen"?[:=]"?(?:\[::\]|127\.0\.0\.1):(\d+)`)
+
+// awaitReady returns the port of handrail, once it is ready.
+func (p *program) awaitReady() (port string) {
+	p.t.Helper()
+	port = p.await(listening)
+	awaitOK(p.t, "http://127.0.0.1:"+port+"/readyz")
+	return port
+}
+
+// awaitOK waits until a page is answered with 200.
+func awaitOK(t *testing.T, url string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s is never answered with 200", url)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
