@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,14 +21,15 @@ const (
 
 // withDeadlines gives every read of the request's body and every write of the
 // response its own deadline, so that a client that stops costs one connection
-// for a minute.
+// for a minute. That includes what the server does by itself: before it sends
+// an answer, and after the handler, it reads what is left of a short body.
 func withDeadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 		if r.Body != nil && r.Body != http.NoBody {
-			body := &deadlineBody{ReadCloser: r.Body, control: d.control}
-			defer body.end()
-			r.Body = body
+			d.body = &deadlineBody{ReadCloser: r.Body, control: d.control}
+			defer d.body.end()
+			r.Body = d.body
 		}
 		next.ServeHTTP(d, r)
 		if !d.hijacked {
@@ -41,28 +43,42 @@ type deadlineBody struct {
 	control *http.ResponseController
 
 	mu    sync.Mutex
-	ended bool
+	over  bool // read to its end
+	ended bool // the handler has returned
 }
 
-// Read sets a deadline for the bytes to come. At the end of the body it is
-// taken back: from there on the server reads ahead to see the client leave,
-// and a deadline would look like that.
+// Read sets a deadline for the bytes to come.
 func (b *deadlineBody) Read(p []byte) (int, error) {
-	b.set(time.Now().Add(clientTimeout))
+	b.extend()
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.set(time.Time{})
+	if errors.Is(err, io.EOF) {
+		b.finish()
 	}
 	return n, err
 }
 
-// set does nothing once the handler has returned: a proxy may still be reading
-// then, and the connection belongs to the next request.
-func (b *deadlineBody) set(t time.Time) {
+// extend does nothing, and reports so, once the body is over, or the handler
+// has returned: a proxy may still be reading then, and the connection belongs
+// to the next request.
+func (b *deadlineBody) extend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.over || b.ended {
+		return false
+	}
+	_ = b.control.SetReadDeadline(time.Now().Add(clientTimeout))
+	return true
+}
+
+// finish takes the deadline back at the end of the body: from there on the
+// server reads ahead to see the client leave, and a deadline would look like
+// that. After any other error it stays, for the server's own reading.
+func (b *deadlineBody) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
 	if !b.ended {
-		_ = b.control.SetReadDeadline(t)
+		_ = b.control.SetReadDeadline(time.Time{})
 	}
 }
 
@@ -75,11 +91,18 @@ func (b *deadlineBody) end() {
 type deadlineWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
+	body     *deadlineBody // nil without one
 	hijacked bool
 }
 
+// extend sets the deadline of the next write. Where the server may wait for the
+// body first, the answer has its time after that.
 func (d *deadlineWriter) extend() {
-	_ = d.control.SetWriteDeadline(time.Now().Add(clientTimeout))
+	deadline := time.Now().Add(clientTimeout)
+	if d.body != nil && d.body.extend() {
+		deadline = deadline.Add(clientTimeout)
+	}
+	_ = d.control.SetWriteDeadline(deadline)
 }
 
 // Unwrap is for http.ResponseController.
