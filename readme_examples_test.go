@@ -47,13 +47,13 @@ var serviceListens = regexp.MustCompile(`"msg":"listening","address":"([^"]+)"`)
 
 func tryGoService(t *testing.T, bin string) {
 	t.Helper()
-	dir := copyOf(t, "examples/go-service")
+	dir := copyOf(t, t.TempDir(), "examples/go-service")
 	secret := "whsec_0123456789abcdef"
 	cmd := exec.Command(filepath.Join(bin, "go-service"))
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "LISTEN=127.0.0.1:0", "STRIPE_WEBHOOK_SECRET=" + secret}
-	p := start(t, cmd)
-	url := "http://" + p.await(serviceListens)
+	p := start(t, t, cmd)
+	url := "http://" + p.await(t, serviceListens)
 	awaitOK(t, url+"/readyz")
 	for i := range 9 {
 		want := http.StatusOK
@@ -91,8 +91,8 @@ func tryGoService(t *testing.T, bin string) {
 	if n := strings.Count(p.logged(), `"msg":"paid"`); n != 1 {
 		t.Errorf("the event was handled %d times", n)
 	}
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != 0 {
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	if t.Failed() {
@@ -107,14 +107,14 @@ func tryGoService(t *testing.T, bin string) {
 	}
 }
 
-func tryNode(t *testing.T, bin string) {
+func tryNode(t *testing.T, owner testing.TB, bin string) {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is not installed")
 	}
 	command := func(env ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(bin, "handrail"), "exec", "--admin", "127.0.0.1:0", "--", "node", "server.js")
-		cmd.Dir = copyOf(t, "examples/node")
+		cmd.Dir = copyOf(t, owner.TempDir(), "examples/node")
 		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir}, env...)
 		return cmd
 	}
@@ -122,8 +122,8 @@ func tryNode(t *testing.T, bin string) {
 	if err == nil || !strings.Contains(string(out), "SESSION_SECRET: invalid") || strings.Contains(string(out), "hunter2") {
 		t.Errorf("a wrong environment: %v\n%s", err, out)
 	}
-	p := start(t, command("SESSION_SECRET="+strings.Repeat("x", 32), "HANDRAIL_LISTEN=127.0.0.1:0"))
-	url := "http://127.0.0.1:" + p.awaitReady()
+	p := start(t, owner, command("SESSION_SECRET="+strings.Repeat("x", 32), "HANDRAIL_LISTEN=127.0.0.1:0"))
+	url := "http://127.0.0.1:" + p.awaitReady(t)
 	want := "Hello from Corner Shop. Flags that are on: \"new-checkout\"\n"
 	if got := ask(t, "GET", url+"/", "", "Cookie", "uid=user-1"); got.body != want {
 		t.Errorf("front page: %d %s", got.status, got.body)
@@ -133,16 +133,12 @@ func tryNode(t *testing.T, bin string) {
 			t.Errorf("login %d: %d %s", i+1, got.status, got.body)
 		}
 	}
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != 0 {
-		t.Errorf("exit code %d\n%s", code, p.logged())
-	}
+	p.end(t, owner)
 }
 
-// copyOf is a directory with the files of an example.
-func copyOf(t *testing.T, example string) string {
+// copyOf is dir with the files of an example.
+func copyOf(t *testing.T, dir, example string) string {
 	t.Helper()
-	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(example)); err != nil {
 		t.Fatal(err)
 	}

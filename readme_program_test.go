@@ -13,9 +13,8 @@ import (
 )
 
 // A program runs in the background. It and whatever it has started end with
-// the test at the latest.
+// the test that owns it at the latest.
 type program struct {
-	t    *testing.T
 	cmd  *exec.Cmd
 	done chan struct{}
 
@@ -36,9 +35,11 @@ func (p *program) logged() string {
 	return p.output.String()
 }
 
-func start(t *testing.T, cmd *exec.Cmd) *program {
+// start starts a program for t, which fails when that does not work. The owner
+// is t or a test around it.
+func start(t *testing.T, owner testing.TB, cmd *exec.Cmd) *program {
 	t.Helper()
-	p := &program{t: t, cmd: cmd, done: make(chan struct{})}
+	p := &program{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second
@@ -49,7 +50,7 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 		defer close(p.done)
 		_ = cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	owner.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-p.done
 	})
@@ -57,51 +58,65 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 }
 
 // signal reaches the program's whole group, as Ctrl-C in a terminal does.
-func (p *program) signal(sig syscall.Signal) {
-	p.t.Helper()
+func (p *program) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
 	if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil {
-		p.t.Fatalf("%v\n%s", err, p.logged())
+		t.Fatalf("%v\n%s", err, p.logged())
 	}
 }
 
 // wait returns the exit code.
-func (p *program) wait() int {
-	p.t.Helper()
+func (p *program) wait(t testing.TB) int {
+	t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(patience):
-		p.t.Fatalf("it does not end:\n%s", p.logged())
+		t.Fatalf("it does not end:\n%s", p.logged())
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// end sends SIGTERM. The owner sees to it that the program drains and ends with
+// 0, which nobody else has to wait for.
+func (p *program) end(t *testing.T, owner testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGTERM)
+	name := t.Name()
+	owner.Cleanup(func() {
+		if code := p.wait(owner); code != 0 {
+			owner.Errorf("%s: exit code %d after SIGTERM\n%s", name, code, p.logged())
+		}
+	})
+}
+
 // await returns the first submatch of what the program prints, once it does.
-func (p *program) await(re *regexp.Regexp) string {
-	p.t.Helper()
+func (p *program) await(t *testing.T, re *regexp.Regexp) string {
+	t.Helper()
 	for deadline := time.Now().Add(2 * patience); ; time.Sleep(10 * time.Millisecond) {
 		if m := re.FindStringSubmatch(p.logged()); m != nil {
 			return m[1]
 		}
 		select {
 		case <-p.done:
-			p.t.Fatalf("it ended with code %d:\n%s", p.cmd.ProcessState.ExitCode(), p.logged())
+			t.Fatalf("it ended with code %d:\n%s", p.cmd.ProcessState.ExitCode(), p.logged())
 		default:
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("it never prints %s:\n%s", re, p.logged())
+			t.Fatalf("it never prints %s:\n%s", re, p.logged())
 		}
 	}
 }
 
-var adminListens = regexp.MustCompile(`"msg":"listening".*"admin":"127\.0\.0\.1:(\d+)"`)
-
-var listening = regexp.MustCompile(`msg"?[:=]"?listening.* ?"?listen"?[:=]"?(?:\[::\]|127\.0\.0\.1):(\d+)`)
+var (
+	listens      = regexp.MustCompile(`"msg":"listening".*"listen":"127\.0\.0\.1:(\d+)"`)
+	adminListens = regexp.MustCompile(`"msg":"listening".*"admin":"127\.0\.0\.1:(\d+)"`)
+)
 
 // awaitReady returns the port of handrail, once it is ready.
-func (p *program) awaitReady() (port string) {
-	p.t.Helper()
-	port = p.await(listening)
-	awaitOK(p.t, "http://127.0.0.1:"+port+"/readyz")
+func (p *program) awaitReady(t *testing.T) (port string) {
+	t.Helper()
+	port = p.await(t, listens)
+	awaitOK(t, "http://127.0.0.1:"+port+"/readyz")
 	return port
 }
 

@@ -31,6 +31,7 @@ const patience = time.Minute
 // A session carries out the steps of one page.
 type session struct {
 	t        *testing.T
+	owner    testing.TB // of programs and directories, which outlive t
 	page     *page
 	bin, dir string
 	ports    map[string]string // of the page → those of the session
@@ -46,12 +47,14 @@ type session struct {
 // taken.
 var pagePorts = regexp.MustCompile(`\b(3000|4000|5432|6379|8080|8081|8082|9090)\b`)
 
-func runPage(t *testing.T, path, bin string) {
-	s := &session{t: t, page: readPage(t, path), bin: bin, dir: t.TempDir(), ports: map[string]string{}}
+func runPage(t *testing.T, owner testing.TB, path, bin string) {
+	s := &session{t: t, owner: owner, page: readPage(t, path), bin: bin, dir: owner.TempDir(), ports: map[string]string{}}
 	for i := range s.page.steps {
 		s.step(&s.page.steps[i])
 	}
-	s.stop(0)
+	for range s.running {
+		s.stop()
+	}
 }
 
 // local puts the session's ports in place of the page's.
@@ -117,7 +120,7 @@ func (s *session) act(st *step) {
 	case "postgres-stop":
 		s.postgres.Stop()
 	case "stop":
-		s.stop(len(s.running) - 1)
+		s.stop()
 	case "logged":
 		s.printed, s.rerun = "", nil
 		for line := range strings.Lines(s.running[len(s.running)-1].logged()) {
@@ -260,9 +263,9 @@ func (s *session) background(st *step) {
 	s.ports[public] = "0"
 	cmd := s.bash(st)
 	cmd.Env = append(cmd.Env, "HANDRAIL_LISTEN=127.0.0.1:0", "HANDRAIL_ADMIN=127.0.0.1:0")
-	p := start(s.t, cmd)
+	p := start(s.t, s.owner, cmd)
 	s.running, s.printed, s.rerun = append(s.running, p), "", nil
-	s.ports[public] = p.awaitReady()
+	s.ports[public] = p.awaitReady(s.t)
 	if m := adminListens.FindStringSubmatch(p.logged()); m != nil {
 		s.ports["9090"] = m[1]
 	}
@@ -309,19 +312,12 @@ func (s *session) logs() string {
 	return b.String()
 }
 
-// stop ends the programs from the one at first on as an operator does.
-func (s *session) stop(first int) {
+// stop ends the program that was started last as an operator does.
+func (s *session) stop() {
 	s.t.Helper()
-	ending := s.running[first:]
-	s.running = s.running[:first]
-	for _, p := range ending {
-		p.signal(syscall.SIGTERM)
-	}
-	for _, p := range ending {
-		if code := p.wait(); code != 0 {
-			s.t.Errorf("%s: exit code %d after SIGTERM\n%s", s.page.name, code, p.logged())
-		}
-	}
+	last := len(s.running) - 1
+	s.running[last].end(s.t, s.owner)
+	s.running = s.running[:last]
 }
 
 // startApp is the app behind the sidecar of a page.

@@ -19,6 +19,7 @@ import (
 // the binary that README.md's own command installs.
 func TestPages(t *testing.T) {
 	t.Parallel()
+	owner := t
 	need(t, "bash", "curl")
 	readme := readPage(t, "README.md")
 	bin := install(t, readme)
@@ -29,7 +30,7 @@ func TestPages(t *testing.T) {
 	for _, path := range append(pages, "README.md") {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			runPage(t, path, bin)
+			runPage(t, owner, path, bin)
 		})
 	}
 	t.Run("demo", func(t *testing.T) { // not beside the other one: both would want port 8080
@@ -48,7 +49,7 @@ func TestPages(t *testing.T) {
 	})
 	t.Run("examples/node", func(t *testing.T) {
 		t.Parallel()
-		tryNode(t, bin)
+		tryNode(t, owner, bin)
 	})
 }
 
@@ -127,9 +128,9 @@ func tryDemo(t *testing.T, cmd *exec.Cmd, end syscall.Signal) int {
 	t.Helper()
 	tmp := t.TempDir()
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
-	p := start(t, cmd)
-	public, admin := p.await(demoListens), p.await(demoAdmin)
-	p.await(demoEnd)
+	p := start(t, t, cmd)
+	public, admin := p.await(t, demoListens), p.await(t, demoAdmin)
+	p.await(t, demoEnd)
 	awaitOK(t, "http://"+public+"/readyz") // a person takes longer to paste
 	printed := p.logged()
 	for _, try := range demo.Tries(public, admin) {
@@ -143,8 +144,8 @@ func tryDemo(t *testing.T, cmd *exec.Cmd, end syscall.Signal) int {
 			t.Errorf("%s: exit code %d, want %q in\n%s", try.Command, code, try.Prints, out)
 		}
 	}
-	p.signal(end)
-	code := p.wait()
+	p.signal(t, end)
+	code := p.wait(t)
 	if left, _ := filepath.Glob(filepath.Join(tmp, "handrail-demo-*")); len(left) > 0 {
 		t.Errorf("the demo leaves %q behind", left)
 	}
