@@ -109,12 +109,16 @@ func (in *ingress) cleanHeader(h http.Header, peerTrusted bool) {
 // drop reports whether a header field must not go on: ours, one that an
 // untrusted peer has no say in, the forwarding header that is not configured,
 // and names with an underscore, which CGI-like servers read as a hyphen. Such
-// names may be kept, but not where they would stand for a protected field.
+// names may be kept, but not where they would stand for a protected field; nor
+// does any other sign there, since some servers read all of them alike.
 func (in *ingress) drop(name string, peerTrusted bool) bool {
-	if strings.Contains(name, "_") {
-		hyphens := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-		return !in.keepUnderscores || isOurs(hyphens) || isForwarding(hyphens) || isServerVariable(hyphens) ||
-			hyphens == "X-Request-Id" || hyphens == "Idempotency-Key"
+	if i := strings.IndexFunc(name, isSign); i >= 0 {
+		if !in.keepUnderscores && strings.Contains(name[i:], "_") {
+			return true
+		}
+		alike := http.CanonicalHeaderKey(strings.Map(signToHyphen, name))
+		return isOurs(alike) || isForwarding(alike) || isServerVariable(alike) ||
+			alike == "X-Request-Id" || alike == "Idempotency-Key"
 	}
 	switch {
 	case isOurs(name):
@@ -131,6 +135,18 @@ func (in *ingress) unconfigured() string {
 		return clientip.XForwardedFor
 	}
 	return clientip.Forwarded
+}
+
+// isSign reports whether r is neither letter, digit nor hyphen.
+func isSign(r rune) bool {
+	return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+}
+
+func signToHyphen(r rune) rune {
+	if isSign(r) {
+		return '-'
+	}
+	return r
 }
 
 func isOurs(name string) bool { return strings.HasPrefix(name, "Handrail-") }
