@@ -411,7 +411,7 @@ func TestPrivatePeerThatForwardsIsWarnedOfOnce(t *testing.T) {
 					t.Errorf("the app got X-Forwarded-For %q", got.Header.Get("X-Forwarded-For"))
 				}
 			}
-			if n := strings.Count(r.log.String(), "forwarding headers"); n != tt.want {
+			if n := strings.Count(r.log.String(), "that are not believed"); n != tt.want {
 				t.Errorf("%d lines in the log, want %d", n, tt.want)
 			}
 			eventually(t, "client_identity in health", func() bool {
