@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -68,9 +69,7 @@ func keysOf(typ reflect.Type, prefix string) (keys map[string]string, refused []
 			refused = append(refused, key)
 		case under.Kind() == reflect.Struct:
 			inner, more := keysOf(under, below)
-			for k, v := range inner {
-				keys[k] = v
-			}
+			maps.Copy(keys, inner)
 			refused = append(refused, more...)
 		default:
 			keys[key] = kindOf(under)

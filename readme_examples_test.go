@@ -92,7 +92,7 @@ func tryGoService(t *testing.T, bin string) {
 		t.Errorf("the event was handled %d times", n)
 	}
 	p.signal(t, syscall.SIGTERM)
-	if code := p.wait(t); code != 0 {
+	if code := p.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	if t.Failed() {
@@ -107,7 +107,7 @@ func tryGoService(t *testing.T, bin string) {
 	}
 }
 
-func tryNode(t *testing.T, owner testing.TB, bin string) {
+func tryNode(t *testing.T, owner owner, bin string) {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is not installed")

@@ -91,7 +91,10 @@ func parsePage(name, text string) (*page, error) {
 	for i, line := range strings.Split(text, "\n") {
 		at := fmt.Sprintf("%s:%d", name, i+1)
 		mark := fence.FindStringSubmatch(line)
-		comment := testComment.FindStringSubmatch(line)
+		comment, isDirective := directive{}, false
+		if m := testComment.FindStringSubmatch(line); m != nil {
+			comment, isDirective = directive{m[1], m[2]}, true
+		}
 		switch {
 		case block != nil && mark != nil:
 			p.steps, block = append(p.steps, *block), nil
@@ -103,10 +106,10 @@ func parsePage(name, text string) (*page, error) {
 			}
 			block = &step{line: i + 1, lang: mark[1], directives: pending}
 			pending = nil
-		case comment != nil && slices.Contains(actions, comment[1]):
-			p.steps = append(p.steps, step{line: i + 1, directives: []directive{{comment[1], comment[2]}}})
-		case comment != nil && slices.Contains(modifiers, comment[1]):
-			pending = append(pending, directive{comment[1], comment[2]})
+		case isDirective && slices.Contains(actions, comment.word):
+			p.steps = append(p.steps, step{line: i + 1, directives: []directive{comment}})
+		case isDirective && slices.Contains(modifiers, comment.word):
+			pending = append(pending, comment)
 		case line == "<!-- test-command -->":
 			pending = append(pending, directive{word: "test-command"})
 		case strings.Contains(line, "<!-- test:"):

@@ -35,9 +35,16 @@ func (p *program) logged() string {
 	return p.output.String()
 }
 
-// start starts a program for t, which fails when that does not work. The owner
-// is t or a test around it.
-func start(t *testing.T, owner testing.TB, cmd *exec.Cmd) *program {
+// An owner is the test of which a program and its directory are a part: the one
+// that uses it, or one around that, so that nobody waits while it drains.
+type owner interface {
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	TempDir() string
+}
+
+// start starts a program for t, which fails when that does not work.
+func start(t *testing.T, owner owner, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := &program{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p, p
@@ -65,25 +72,24 @@ func (p *program) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// wait returns the exit code.
-func (p *program) wait(t testing.TB) int {
-	t.Helper()
+// wait returns the exit code, -1 when the program does not end.
+func (p *program) wait() int {
 	select {
 	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
-		t.Fatalf("it does not end:\n%s", p.logged())
+		return -1
 	}
-	return p.cmd.ProcessState.ExitCode()
 }
 
 // end sends SIGTERM. The owner sees to it that the program drains and ends with
 // 0, which nobody else has to wait for.
-func (p *program) end(t *testing.T, owner testing.TB) {
+func (p *program) end(t *testing.T, owner owner) {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
 	name := t.Name()
 	owner.Cleanup(func() {
-		if code := p.wait(owner); code != 0 {
+		if code := p.wait(); code != 0 {
 			owner.Errorf("%s: exit code %d after SIGTERM\n%s", name, code, p.logged())
 		}
 	})

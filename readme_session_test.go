@@ -31,7 +31,7 @@ const patience = time.Minute
 // A session carries out the steps of one page.
 type session struct {
 	t        *testing.T
-	owner    testing.TB // of programs and directories, which outlive t
+	owner    owner
 	page     *page
 	bin, dir string
 	ports    map[string]string // of the page → those of the session
@@ -47,7 +47,7 @@ type session struct {
 // taken.
 var pagePorts = regexp.MustCompile(`\b(3000|4000|5432|6379|8080|8081|8082|9090)\b`)
 
-func runPage(t *testing.T, owner testing.TB, path, bin string) {
+func runPage(t *testing.T, owner owner, path, bin string) {
 	s := &session{t: t, owner: owner, page: readPage(t, path), bin: bin, dir: owner.TempDir(), ports: map[string]string{}}
 	for i := range s.page.steps {
 		s.step(&s.page.steps[i])
@@ -174,7 +174,7 @@ func (s *session) yaml(st *step) {
 	if name == "" {
 		name, env = "excerpt.yaml", append(env, "HANDRAIL_ENV=development")
 		s.write(st, name)
-		defer os.Remove(filepath.Join(s.dir, name))
+		defer func() { _ = os.Remove(filepath.Join(s.dir, name)) }()
 	}
 	cmd := s.command("handrail", "check", "--config", name)
 	cmd.Env = append(cmd.Env, env...)
@@ -191,7 +191,7 @@ func (s *session) schema(st *step) {
 	if !st.has("file") {
 		name := "excerpt.schema"
 		s.write(st, name)
-		defer os.Remove(filepath.Join(s.dir, name))
+		defer func() { _ = os.Remove(filepath.Join(s.dir, name)) }()
 		out, _ := s.command("handrail", "env", "check", "--schema", name, "--format", "json").CombinedOutput()
 		if !bytes.HasPrefix(out, []byte(`{"ok":`)) {
 			s.fatalf(st, "handrail env check: %s", out)

@@ -19,7 +19,7 @@ import (
 // the binary that README.md's own command installs.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	owner := t
+	around := t
 	need(t, "bash", "curl")
 	readme := readPage(t, "README.md")
 	bin := install(t, readme)
@@ -30,7 +30,7 @@ func TestPages(t *testing.T) {
 	for _, path := range append(pages, "README.md") {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			runPage(t, owner, path, bin)
+			runPage(t, around, path, bin)
 		})
 	}
 	t.Run("demo", func(t *testing.T) { // not beside the other one: both would want port 8080
@@ -49,7 +49,7 @@ func TestPages(t *testing.T) {
 	})
 	t.Run("examples/node", func(t *testing.T) {
 		t.Parallel()
-		tryNode(t, owner, bin)
+		tryNode(t, around, bin)
 	})
 }
 
@@ -87,7 +87,8 @@ func install(t *testing.T, readme *page) (bin string) {
 		"go build -o " + bin + " ./examples/...",
 	} {
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command)
-		cmd.Env = append(os.Environ(), "GOBIN="+bin)
+		// Whose clone it is does not matter here.
+		cmd.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS="+os.Getenv("GOFLAGS")+" -buildvcs=false")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
@@ -145,7 +146,7 @@ func tryDemo(t *testing.T, cmd *exec.Cmd, end syscall.Signal) int {
 		}
 	}
 	p.signal(t, end)
-	code := p.wait(t)
+	code := p.wait()
 	if left, _ := filepath.Glob(filepath.Join(tmp, "handrail-demo-*")); len(left) > 0 {
 		t.Errorf("the demo leaves %q behind", left)
 	}

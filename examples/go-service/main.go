@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,7 +42,7 @@ func main() {
 	}
 }
 
-func run() error {
+func run() (err error) {
 	cfg, err := envcheck.Load[config]() // first: nothing starts on a wrong environment
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer deliveries.Close()
+	defer func() { err = errors.Join(err, deliveries.Close()) }()
 	monitor, err := health.New(health.Config{Checks: []health.Check{
 		{Name: "memory", Func: health.Memory()},
 		{Name: "disk", Func: health.Disk(".")},
