@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -66,18 +67,20 @@ func newSample(l load, before, after view) sample {
 }
 
 // safeguarded shows that the app behind a checked peer is told what the
-// safeguards found out.
+// safeguards found out, and that behind another sidecar of the table there are
+// no flags.
 func (s *stage) safeguarded(ctx context.Context) error {
-	if !s.peer.checked {
+	if !s.peer.sidecar || s.peer.added || s.peer.status != http.StatusOK {
 		return nil
 	}
 	status, echo, err := get(ctx, "tcp", s.place.Listen, echoPath)
-	if err != nil || status != 200 {
+	if err != nil || status != http.StatusOK {
 		return fmt.Errorf("echo: status %d: %w", status, err)
 	}
-	for _, header := range []string{"Handrail-Flags: ", "X-Request-Id: ", "X-Forwarded-For: "} {
-		if !strings.Contains(strings.ToLower(echo), strings.ToLower(header)) {
-			return fmt.Errorf("the app is sent no %s", strings.TrimSuffix(header, ": "))
+	for _, header := range []string{"Handrail-Flags", "X-Request-Id", "X-Forwarded-For"} {
+		sent := strings.Contains(strings.ToLower(echo), "\n"+strings.ToLower(header)+":")
+		if wanted := s.peer.checked || header != "Handrail-Flags"; sent != wanted {
+			return fmt.Errorf("%s is sent to the app: %v, want %v", header, sent, wanted)
 		}
 	}
 	return nil

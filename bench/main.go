@@ -101,7 +101,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		if err != nil {
 			return err
 		}
-		o.added = append(o.added, sidecarPeer(name, "configured by "+filepath.Base(file), string(text)))
+		p := sidecarPeer(name, "configured by "+filepath.Base(file), string(text))
+		p.added = true
+		o.added = append(o.added, p)
 		return nil
 	})
 	fs.StringVar(&o.out, "out", "", "`folder` of the results (default bench/out)")

@@ -101,7 +101,7 @@ func (b *bench) tryStage(ctx context.Context, p peer) (_ *stage, err error) {
 			return nil, fmt.Errorf("redis: %w", err)
 		}
 	}
-	for name, text := range map[string]string{p.file: p.config, "flags.yaml": embedded("flags.yaml")} {
+	for name, text := range map[string]string{p.file: p.config, definitions: embedded(definitions)} {
 		if name == "" {
 			continue
 		}

@@ -31,7 +31,12 @@ type peer struct {
 	redis   bool // needs a server of its own
 	sidecar bool // has an admin socket
 	checked bool // shows that its safeguards are on
+	added   bool // by the command line: nothing is known of it
 }
+
+// definitions are the flags of handrail-safe. Under the name flags.yaml every
+// sidecar would read them.
+const definitions = "definitions.yaml"
 
 const (
 	handrailProgram = "handrail"

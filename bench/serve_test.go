@@ -144,7 +144,7 @@ func TestConfigurationsAreFilledIn(t *testing.T) {
 		Dir: dir, Listen: "127.0.0.1:10001", Port: "10001", App: "127.0.0.1:10002",
 		Redis: "redis://127.0.0.1:10003", Admin: filepath.Join(dir, "admin.sock"), Cores: 2,
 	}
-	if err := os.WriteFile(p.path("flags.yaml"), []byte(embedded("flags.yaml")), 0o600); err != nil {
+	if err := os.WriteFile(p.path(definitions), []byte(embedded(definitions)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, peer := range allPeers() {
