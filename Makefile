@@ -2,14 +2,14 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench fuzz build fmt fresh
+.PHONY: help demo deps test check bench bench-deps microbench fuzz build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
 FUZZTIME  = 30s
 
 help: ## list the goals
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the sidecar in front of a sample app and print what to try
 	go run ./cmd/handrail demo
@@ -27,7 +27,13 @@ check: ## look for what tests do not see: format, vet, go.mod, linters
 	go mod tidy -diff
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 
-bench: ## run all benchmarks
+bench: ## measure the sidecar beside nginx, HAProxy, Caddy and httputil.ReverseProxy (BENCHFLAGS)
+	go run ./bench $(BENCHFLAGS)
+
+bench-deps: ## install what bench uses: wrk, redis-server, nginx, HAProxy, Caddy
+	@bench/deps.sh
+
+microbench: ## run all Go benchmarks
 	go test -run '^$$' -bench . ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)

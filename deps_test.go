@@ -89,6 +89,7 @@ var house = []room{
 	{"internal/sidecar/...", assembly, []string{unlimited}, "puts all of it together"},
 	{"cmd/...", binary, []string{unlimited}, "a few lines around the assembly"},
 	{"examples/...", binary, []string{unlimited}, "programs of a user"},
+	{"bench/...", binary, nil, "measures the binaries from outside, as a user runs them"},
 
 	{"internal/testenv", testSide, nil, "starting a server needs no client of it"},
 	{"ratelimit/ratelimittest", testSide, nil, "a suite for every limiter brings no backend"},

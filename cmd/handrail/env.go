@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -47,6 +49,9 @@ a later file over an earlier one. Exit code 78 when anything is wrong.`,
 				return fmt.Errorf("--format must be %s or %s", formatText, formatJSON)
 			}
 			schema, err := envcheck.ReadSchema(schemaFile)
+			if errors.Is(err, fs.ErrNotExist) {
+				return invalid(fmt.Errorf("%s: no such file; name the schema with --schema", schemaFile))
+			}
 			if err != nil {
 				return invalid(err)
 			}

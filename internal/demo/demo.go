@@ -90,7 +90,7 @@ func Tries(public, admin string) []Try {
 		{"A signed Stripe webhook reaches the app", fmt.Sprintf(event, payload), `"received":"evt_demo"`},
 		{"The same event again does not", fmt.Sprintf(event, payload), `"status":"duplicate"`},
 		{"A changed byte is refused", fmt.Sprintf(event, forged), "invalid_signature"},
-		{"What a load balancer polls", "curl -s " + url + "/health", `"status":"ok"`},
+		{"What a load balancer polls", "curl -s " + url + "/health", `"upstream":"ok"`},
 		{"Metrics, on the admin listener", "curl -s " + adminURL + "/metrics | grep ^handrail_", "handrail_ratelimit_decisions_total"},
 	}
 }

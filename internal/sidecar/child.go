@@ -74,7 +74,11 @@ func Exec(ctx context.Context, l *Loaded, c ChildConfig, o RunOptions, log io.Wr
 	if err = s.Run(ctx, o); !launched {
 		return 0, err
 	}
-	app.stop(s.current.Load().loaded.Exec.StopTimeout, o.Signals)
+	timeout := s.current.Load().loaded.Exec.StopTimeout
+	if errors.Is(err, ErrForced) {
+		timeout = 0
+	}
+	app.stop(timeout, o.Signals)
 	return app.code, err
 }
 

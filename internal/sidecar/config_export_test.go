@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 )
@@ -14,7 +13,7 @@ func Expand(text, dir string, getenv func(string) string) (string, error) {
 
 // NewServer is the server that Run serves with, around another handler.
 func NewServer(h http.Handler) *http.Server {
-	return (&Sidecar{log: slog.New(slog.NewTextHandler(io.Discard, nil))}).newServer(h)
+	return (&Sidecar{log: slog.New(slog.DiscardHandler)}).newServer(h)
 }
 
 // The timeouts of every listener.

@@ -24,9 +24,9 @@ func knownPaths() map[string]reflect.Type {
 		case t.Kind() == reflect.Slice:
 			walk(path+"[]", t.Elem())
 		case t.Kind() == reflect.Struct:
-			for i := range t.NumField() {
-				if name := t.Field(i).Tag.Get("yaml"); name != "" {
-					walk(strings.TrimPrefix(path+"."+name, "."), t.Field(i).Type)
+			for f := range t.Fields() {
+				if name := f.Tag.Get("yaml"); name != "" {
+					walk(strings.TrimPrefix(path+"."+name, "."), f.Type)
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -268,12 +269,8 @@ func TestHeadersReachTheAppAsTheyMay(t *testing.T) {
 	type header = map[string]string
 	own := header{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "h", "X-Forwarded-Proto": "http"}
 	with := func(more header) header {
-		out := header{}
-		for _, m := range []header{own, more} {
-			for k, v := range m {
-				out[k] = v
-			}
-		}
+		out := maps.Clone(own)
+		maps.Copy(out, more)
 		return out
 	}
 	for _, tt := range []struct {

@@ -53,6 +53,7 @@ func Load(o Options) (*Loaded, error) {
 	l := &loader{
 		Loaded:  Loaded{Config: defaults(o.Getenv), options: o, Dir: "."},
 		origins: map[string]string{},
+		unread:  map[string]bool{},
 	}
 	if err := l.readFile(); err != nil {
 		return nil, err
@@ -89,11 +90,15 @@ type loader struct {
 	Loaded
 	doc      *strictyaml.Doc
 	origins  map[string]string // configuration path → flag or variable that set it
+	unread   map[string]bool   // paths whose value could not be read, which is said once
 	problems strictyaml.Problems
 }
 
 // problem reports what is wrong with the value at path.
 func (l *loader) problem(path, format string, args ...any) {
+	if l.unread[path] && l.origins[path] == "" {
+		return
+	}
 	message := fmt.Sprintf(format, args...)
 	switch origin, ok := l.origins[path]; {
 	case ok:
@@ -133,6 +138,9 @@ func (l *loader) readFile() error {
 	err = l.doc.Decode(&l.Config, expand.expand)
 	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 		l.problems = append(l.problems, problems...)
+		for _, p := range problems {
+			l.unread[p.Path] = true
+		}
 	}
 	return nil
 }

@@ -91,7 +91,6 @@ func (s *Sidecar) metricsHandler() http.Handler {
 
 // startBackground starts what goes on beside requests, until ctx ends.
 func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o RunOptions) {
-	wg.Go(func() { _ = s.monitor.Run(ctx) })
 	if s.flags != nil {
 		wg.Go(func() { _ = s.flags.Run(ctx) })
 	}
@@ -101,7 +100,9 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 		if o.AppReady != nil && o.AppReady(ctx) != nil {
 			return // ctx has ended, or the app has
 		}
+		// The checks begin now: before, the upstream's would fail and tell so.
 		s.monitor.SetReady()
+		_ = s.monitor.Run(ctx)
 	})
 }
 
