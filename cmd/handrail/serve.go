@@ -92,8 +92,7 @@ func (c *command) serve(ctx context.Context, loaded *sidecar.Loaded, onListening
 // invalid is the answer to a configuration or environment that is wrong. Each
 // problem stands in a line of its own.
 func invalid(err error) error {
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if _, ok := errors.AsType[*exitError](err); ok {
 		return err
 	}
 	return &exitError{code: exitConfig, err: fmt.Errorf("invalid configuration\n%w", err)}
