@@ -10,3 +10,6 @@ func (p *Proxy) SetDial(dial func(context.Context) (net.Conn, error)) { p.dial =
 
 // LastForwarded is lastForwarded, for its fuzz test.
 func LastForwarded(s, name string) string { return lastForwarded(s, name) }
+
+// PriorForwarded is priorForwarded.
+func PriorForwarded(lines []string) string { return priorForwarded(lines) }

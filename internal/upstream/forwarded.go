@@ -3,15 +3,25 @@ package upstream
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/handrail-go/handrail/internal/clientip"
 )
 
-// setForwarded writes the forwarding fields of the outbound header (RFC 7239
-// for Forwarded). What a trusted peer sent is continued; anything else is
-// replaced. configured is Config.ForwardedHeader.
-func setForwarded(out http.Header, in *http.Request, configured string) {
+// A forwarding is what the forwarding fields of an outbound request say. An
+// empty one is absent.
+type forwarding struct {
+	forwarded     string
+	chain         string // X-Forwarded-For
+	host, proto   string
+	hosts, protos []string // as a trusted peer sent them, in the place of host and proto
+}
+
+// forwardingOf returns the forwarding fields of the request that goes out for in
+// (RFC 7239 for Forwarded). What a trusted peer sent is continued; anything else
+// is replaced. configured is Config.ForwardedHeader.
+func forwardingOf(in *http.Request, configured string) forwarding {
 	id, known := clientip.FromContext(in.Context())
 	if !known {
 		id = clientip.Identity{Peer: peerOf(in.RemoteAddr)}
@@ -21,37 +31,51 @@ func setForwarded(out http.Header, in *http.Request, configured string) {
 	if in.TLS != nil {
 		proto = "https"
 	}
-	var chain, prior string
-	host, seenProto := in.Host, proto
+	f := forwarding{host: in.Host, proto: proto}
 	if configured == headerForwarded {
+		prior := ""
 		if id.PeerTrusted {
-			prior = strings.Join(in.Header[headerForwarded], ", ")
-			host = orElse(lastForwarded(prior, "host"), host)
-			seenProto = orElse(lastForwarded(prior, "proto"), seenProto)
+			prior = priorForwarded(in.Header[headerForwarded])
+			f.host = orElse(lastForwarded(prior, "host"), f.host)
+			f.proto = orElse(lastForwarded(prior, "proto"), f.proto)
 		}
-		out[headerForwarded] = []string{join(prior, forwardedElement(id.Peer, in.Host, proto))}
+		f.forwarded = join(prior, forwardedElement(id.Peer, in.Host, proto))
 		if id.Client != id.Peer {
-			chain = addr(id.Client) // X-Forwarded-For was deleted as not configured
+			f.chain = addr(id.Client) // X-Forwarded-For was deleted as not configured
 		}
-	} else {
-		delete(out, headerForwarded)
-		if id.PeerTrusted {
-			chain = strings.Join(in.Header[headerXFF], ", ")
-		}
+	} else if id.PeerTrusted {
+		f.chain = strings.Join(in.Header[headerXFF], ", ")
 	}
-	setOrDelete(out, headerXFF, join(chain, addr(id.Peer)))
-	setOrDelete(out, headerXFHost, host)
-	out[headerXFProto] = []string{seenProto}
+	f.chain = join(f.chain, addr(id.Peer))
 	if id.PeerTrusted {
-		keep(out, in.Header, headerXFHost)
-		keep(out, in.Header, headerXFProto)
+		f.hosts, f.protos = in.Header[headerXFHost], in.Header[headerXFProto]
 	}
+	return f
+}
+
+// valid reports whether f can be written.
+func (f *forwarding) valid() bool {
+	return validValue(f.forwarded) && validValue(f.chain) && validValue(f.host) && validValue(f.proto) &&
+		!slices.ContainsFunc(f.hosts, invalidValue) && !slices.ContainsFunc(f.protos, invalidValue)
+}
+
+func invalidValue(v string) bool { return !validValue(v) }
+
+// setForwarded writes the forwarding fields into the outbound header.
+func setForwarded(out http.Header, in *http.Request, configured string) {
+	f := forwardingOf(in, configured)
+	setOrDelete(out, headerForwarded, f.forwarded)
+	setOrDelete(out, headerXFF, f.chain)
+	setOrDelete(out, headerXFHost, f.host)
+	setOrDelete(out, headerXFProto, f.proto)
+	keep(out, headerXFHost, f.hosts)
+	keep(out, headerXFProto, f.protos)
 }
 
 // keep prefers what the trusted peer said about the first hop.
-func keep(out, in http.Header, name string) {
-	if v := in[name]; len(v) > 0 {
-		out[name] = v
+func keep(out http.Header, name string, values []string) {
+	if len(values) > 0 {
+		out[name] = values
 	}
 }
 
@@ -122,32 +146,91 @@ func isTokenRune(r rune) bool {
 	return r > ' ' && r < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 }
 
+// priorForwarded joins the lines of Forwarded that a trusted peer sent, as far as
+// they can be continued. It reads from the right, for what stands left of a
+// proxy's own element was said by others, and leaves out everything from the
+// first element that does not parse: a quote left open there would take the
+// elements after it, ours among them, into one string.
+func priorForwarded(lines []string) string {
+	kept := ""
+	for i := len(lines) - 1; i >= 0; i-- {
+		line := lines[i]
+		for end := len(line); ; {
+			cut := lastComma(line[:end])
+			if _, ok := forwardedParameter(line[cut+1:end], ""); !ok {
+				return join(strings.Trim(line[min(end+1, len(line)):], " \t"), kept)
+			}
+			if cut < 0 {
+				break
+			}
+			end = cut
+		}
+		kept = join(strings.Trim(line, " \t"), kept)
+	}
+	return kept
+}
+
 // lastForwarded returns the parameter name of the last element of a Forwarded
 // value, which the peer itself has written; empty when there is none or the
-// value does not parse.
+// element does not parse.
 func lastForwarded(s, name string) string {
-	found := ""
-	for {
-		s = strings.TrimLeft(s, " \t")
-		if eq := strings.IndexAny(s, "=,;"); eq >= 0 && s[eq] == '=' {
-			value, rest, ok := forwardedValue(s[eq+1:])
-			if !ok {
-				return ""
-			}
-			if strings.EqualFold(s[:eq], name) {
-				found = value
-			}
-			s = strings.TrimLeft(rest, " \t")
-		}
+	value, _ := forwardedParameter(s[lastComma(s)+1:], name)
+	return value
+}
+
+// lastComma returns the index of the last comma of s outside quoted strings, or
+// -1. A quote met from the right closes a string; the next one to its left that
+// is not escaped opens it.
+func lastComma(s string) int {
+	quoted := false
+	for i := len(s) - 1; i >= 0; i-- {
 		switch {
-		case s == "":
-			return found
-		case s[0] == ',':
-			found = ""
-		case s[0] != ';':
-			return ""
+		case s[i] == ',' && !quoted:
+			return i
+		case s[i] == '"' && !quoted:
+			quoted = true
+		case s[i] == '"':
+			first := i // of the backslashes before it
+			for first > 0 && s[first-1] == '\\' {
+				first--
+			}
+			quoted = (i-first)%2 == 1
+			i = first
 		}
-		s = s[1:]
+	}
+	return -1
+}
+
+// forwardedParameter returns one parameter of an element, and whether the
+// element parses. An empty one does.
+func forwardedParameter(s, name string) (found string, ok bool) {
+	var seen [8]string
+	names := seen[:0]
+	for {
+		s = strings.Trim(s, " \t")
+		if s == "" {
+			return found, true
+		}
+		eq := strings.IndexAny(s, "=;")
+		if eq == 0 && s[0] == ';' {
+			s = s[1:]
+			continue
+		}
+		if eq <= 0 || s[eq] != '=' || quoted(s[:eq]) != s[:eq] {
+			return "", false
+		}
+		value, rest, valid := forwardedValue(s[eq+1:])
+		twice := func(n string) bool { return strings.EqualFold(n, s[:eq]) }
+		if !valid || slices.ContainsFunc(names, twice) || len(names) == cap(names) {
+			return "", false
+		}
+		names = append(names, s[:eq])
+		if strings.EqualFold(s[:eq], name) {
+			found = value
+		}
+		if s = strings.TrimLeft(rest, " \t"); s != "" && s[0] != ';' {
+			return "", false
+		}
 	}
 }
 
