@@ -19,6 +19,12 @@ const (
 	DefaultDialTimeout = 5 * time.Second
 )
 
+// The values of Config.Transport.
+const (
+	TransportStandard = "std"
+	TransportLean     = "lean"
+)
+
 // maxSocketPath is what sockaddr_un holds on Linux, less the final NUL.
 const maxSocketPath = 107
 
@@ -43,6 +49,13 @@ type Config struct {
 	// DialTimeout bounds connecting, TLS handshake included. Zero:
 	// DefaultDialTimeout.
 	DialTimeout time.Duration
+
+	// Transport carries the requests: "std", net/http's, or "lean", one of our
+	// own, which takes less time and refuses more malformed answers. Only
+	// http:// and unix:// upstreams and no upgrades go through lean; it leaves
+	// others to std, and all of them where the system cannot tell whether an
+	// idle connection is still good (Windows). Empty: TransportStandard.
+	Transport string
 
 	// ForwardedHeader is the field by which trusted proxies tell the client's
 	// address: X-Forwarded-For or Forwarded. With Forwarded, that field is
@@ -86,6 +99,9 @@ func (c Config) withDefaults() Config {
 	if c.DialTimeout == 0 {
 		c.DialTimeout = DefaultDialTimeout
 	}
+	if c.Transport == "" {
+		c.Transport = TransportStandard
+	}
 	c.ForwardedHeader = http.CanonicalHeaderKey(c.ForwardedHeader)
 	if c.ForwardedHeader == "" {
 		c.ForwardedHeader = headerXFF
@@ -109,6 +125,9 @@ func (c Config) parse() (target, error) {
 	}
 	if c.ForwardedHeader != headerXFF && c.ForwardedHeader != headerForwarded {
 		bad("ForwardedHeader", c.ForwardedHeader, "must be X-Forwarded-For or Forwarded")
+	}
+	if c.Transport != TransportStandard && c.Transport != TransportLean {
+		bad("Transport", c.Transport, "must be std or lean")
 	}
 	t, value, reason := parseURL(c.URL)
 	if reason != "" {

@@ -30,7 +30,7 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	in     *http.Request
 	w      http.ResponseWriter
-	dog    watchdog
+	dog    *watchdog // nil: no connection yet
 
 	upgrade bool         // an upgrade is asked for
 	once    bool         // sent at most once, on a connection of its own
@@ -75,7 +75,7 @@ func exchangeOf(ctx context.Context) *exchange {
 
 func newExchange(w http.ResponseWriter, r *http.Request, config *Config) *exchange {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	ex := &exchange{Context: ctx, cancel: cancel, in: r, w: w}
+	ex := &exchange{Context: ctx, cancel: cancel, in: r, w: w, dog: new(watchdog)}
 	ex.dog.start(config.Timeout, config.IdleTimeout, func() { cancel(errSlow) })
 	return ex
 }
@@ -170,7 +170,9 @@ func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) erro
 
 // returned marks the end of RoundTrip.
 func (ex *exchange) returned() {
-	ex.dog.headerCame()
+	if ex.dog != nil {
+		ex.dog.headerCame()
+	}
 	ex.early.Lock()
 	ex.early.over = true
 	ex.early.Unlock()

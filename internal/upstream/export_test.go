@@ -2,7 +2,10 @@ package upstream
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
+	"net/http"
 )
 
 // SetDial puts another dialer in the place of the real one.
@@ -13,3 +16,50 @@ func LastForwarded(s, name string) string { return lastForwarded(s, name) }
 
 // PriorForwarded is priorForwarded.
 func PriorForwarded(lines []string) string { return priorForwarded(lines) }
+
+// An Answer is a response as the lean engine reads it, whole.
+type Answer struct {
+	Status    int
+	Header    http.Header
+	Kind      string // none, length, chunked or close
+	Length    int64  // with Kind length
+	KeepAlive bool
+	Body      []byte
+	Announced []string
+	Trailer   http.Header
+	Rest      []byte // what had been read beyond it
+}
+
+// ReadAnswer reads an answer to a request with the given method.
+func ReadAnswer(src io.Reader, method string) (Answer, error) {
+	in := new(inboxes).get()
+	a, err := in.answer(src, method)
+	if err != nil {
+		return Answer{}, err
+	}
+	kinds := map[bodyKind]string{bodyNone: "none", bodyLength: "length", bodyChunked: "chunked", bodyUntilClose: "close"}
+	out := Answer{Status: a.status, Header: a.header, Kind: kinds[a.framing.kind], KeepAlive: a.keepAlive, Announced: a.announced}
+	if a.framing.kind == bodyLength {
+		out.Length = int64(a.framing.left)
+	}
+	for !a.framing.over() {
+		piece, used, err := a.framing.take(in.unread())
+		in.r += used
+		if err != nil {
+			return Answer{}, err
+		}
+		out.Body = append(out.Body, piece...)
+		if len(piece) > 0 || a.framing.over() {
+			continue
+		}
+		err = in.fill(src)
+		if errors.Is(err, io.EOF) && a.framing.kind == bodyUntilClose {
+			break
+		}
+		if err != nil {
+			return Answer{}, err
+		}
+	}
+	out.Trailer, out.Rest = a.framing.trailer, in.unread()
+	return out, nil
+}

@@ -28,7 +28,13 @@ type implementation struct {
 }
 
 func implementations() []implementation {
-	return []implementation{{"std", upstream.New}}
+	return []implementation{
+		{"std", upstream.New},
+		{"lean", func(c upstream.Config) (*upstream.Proxy, error) {
+			c.Transport = upstream.TransportLean
+			return upstream.New(c)
+		}},
+	}
 }
 
 // forEach runs f over every implementation.
@@ -235,14 +241,15 @@ func newWire(t testing.TB, c net.Conn) *wire {
 	return &wire{Conn: c, t: t, br: bufio.NewReader(c)}
 }
 
-// send writes s with each \n as \r\n.
+// send writes s with each \n as \r\n, and each \v as \n.
 func (c *wire) send(s string) {
 	if _, err := io.WriteString(c.Conn, crlf(s)); err != nil {
 		c.t.Errorf("sending %.40q: %v", s, err)
 	}
 }
 
-func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+// crlf also makes each \v a bare LF.
+func crlf(s string) string { return strings.NewReplacer("\n", "\r\n", "\v", "\n").Replace(s) }
 
 // expect reads exactly s, with each \n as \r\n.
 func (c *wire) expect(s string) {

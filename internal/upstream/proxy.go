@@ -39,7 +39,12 @@ func New(config Config) (*Proxy, error) {
 	}
 	p := &Proxy{dial: newDialer(t, config)}
 	// Through p, so that a test may put another dialer in its place.
-	p.engine = newStandard(config, t, func(ctx context.Context) (net.Conn, error) { return p.dial(ctx) })
+	dial := func(ctx context.Context) (net.Conn, error) { return p.dial(ctx) }
+	if config.Transport == TransportLean && t.scheme == "http" && !t.h2c && canLook {
+		p.engine = newLean(config, t, dial)
+	} else {
+		p.engine = newStandard(config, t, dial)
+	}
 	return p, nil
 }
 

@@ -210,13 +210,7 @@ func (s *standard) modifyResponse(res *http.Response) error {
 	if s.config.OnResponse != nil {
 		s.config.OnResponse(ex.in, res.StatusCode, res.Header)
 	}
-	own := ex.w.Header()
-	if _, ours := own[headerRequestID]; ours {
-		delete(res.Header, headerRequestID) // one of them, not both
-	}
-	if _, typed := res.Header["Content-Type"]; !typed {
-		own["Content-Type"] = nil // net/http would guess one
-	}
+	prepareHeader(ex.w.Header(), res.Header)
 	if len(res.Trailer) > 0 && ex.in.Method != http.MethodHead {
 		delete(res.Header, "Content-Length") // HTTP/2 may have both, HTTP/1.1 needs chunks
 	}
@@ -232,7 +226,6 @@ func (s *standard) modifyResponse(res *http.Response) error {
 	return nil
 }
 
-// handleError answers a request that has no answer from the upstream.
 func (s *standard) handleError(w http.ResponseWriter, out *http.Request, err error) {
 	ex := exchangeOf(out.Context())
 	var e *Error
@@ -243,9 +236,14 @@ func (s *standard) handleError(w http.ResponseWriter, out *http.Request, err err
 		ex.begun, ex.readErr = true, err
 		panic(http.ErrAbortHandler)
 	}
+	answerFailure(ex, w, &s.config, e)
+}
+
+// answerFailure answers a request that has no answer from the upstream.
+func answerFailure(ex *exchange, w http.ResponseWriter, config *Config, e *Error) {
 	ex.answering()
 	rec := httpx.NewRecorder(w)
-	s.config.OnError(rec, ex.in, e)
+	config.OnError(rec, ex.in, e)
 	if !rec.Wrote() && !rec.Hijacked() {
 		panic(http.ErrAbortHandler)
 	}

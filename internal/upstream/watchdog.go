@@ -36,6 +36,14 @@ func (d *watchdog) start(timeout, idle time.Duration, expire func()) {
 	d.timer = time.AfterFunc(timeout, d.fire)
 }
 
+// again begins the wait for the header of the next request on a connection.
+func (d *watchdog) again(wait time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answered = false
+	d.arm(wait)
+}
+
 func (d *watchdog) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -43,7 +51,11 @@ func (d *watchdog) stop() {
 	d.timer.Stop()
 }
 
+// hasExpired is false for an exchange that has no watchdog yet.
 func (d *watchdog) hasExpired() bool {
+	if d == nil {
+		return false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.expired

@@ -1,0 +1,194 @@
+package upstream
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+var (
+	errStatusLine = errors.New("a malformed status line")
+	errVersion    = errors.New("the answer's version is not HTTP/1")
+	errStatus     = errors.New("the answer's status is not one of HTTP")
+	errHeaderLong = errors.New("a header above the limit")
+	errLength     = errors.New("a malformed or ambiguous length of the answer")
+	errCoding     = errors.New("a transfer coding other than chunked")
+	errTrailer    = errors.New("a trailer that would change the framing")
+)
+
+// An answer is the header of one response, and how its body ends.
+type answer struct {
+	status    int
+	minor     byte        // of the version: HTTP/1.minor
+	header    http.Header // without Transfer-Encoding; Trailer only as announced
+	announced []string    // names of trailers to come
+	framing   framing
+	keepAlive bool // as far as the upstream says
+}
+
+// informational reports whether another answer to the same request follows.
+func (a *answer) informational() bool {
+	return a.status < 200 && a.status != http.StatusSwitchingProtocols
+}
+
+// A headScan takes the header of an answer apart where it stands: the status
+// line, then fields. It accepts nothing that http.ReadResponse refuses, and less
+// than that (see the conformance table).
+type headScan struct {
+	fields fieldScan
+	line   int // length of the status line with its end; 0: not scanned yet
+}
+
+// next scans what b has more than before, and reports whether the header is
+// complete: it ends at fields.at then.
+func (s *headScan) next(b []byte) (bool, error) {
+	done, err := false, error(nil)
+	if s.line == 0 {
+		done, err = s.statusLine(b)
+		if !done || err != nil {
+			return false, err
+		}
+	}
+	done, err = s.fields.next(b)
+	if err == nil && (s.fields.at > maxHeaderBytes || !done && len(b) > maxHeaderBytes) {
+		return false, errHeaderLong
+	}
+	return done, err
+}
+
+const statusBytes = len("HTTP/1.1 200")
+
+func (s *headScan) statusLine(b []byte) (bool, error) {
+	const proto = "HTTP/1."
+	if n := min(len(b), len(proto)); string(b[:n]) != proto[:n] {
+		if n == len(proto) && string(b[:5]) == proto[:5] {
+			return false, errVersion
+		}
+		return false, errStatusLine
+	}
+	end := -1
+	for i := s.fields.seen; i < len(b); i++ {
+		if b[i] == '\n' {
+			end = i
+			break
+		}
+	}
+	s.fields.seen = len(b)
+	switch {
+	case end < 0 && len(b) > maxLineBytes || end > maxLineBytes:
+		return false, errHeaderLong
+	case end < 0:
+		return false, nil
+	case b[end-1] != '\r':
+		return false, errLineEnd
+	case end-1 < statusBytes || !digit(b[7]) || b[8] != ' ' || !digit(b[9]) || !digit(b[10]) || !digit(b[11]):
+		return false, errStatusLine
+	case end-1 > statusBytes && b[statusBytes] != ' ' || !validBytes(b[statusBytes:end-1]):
+		return false, errStatusLine
+	}
+	s.line = end + 1
+	s.fields.at, s.fields.seen = s.line, s.line
+	return true, nil
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+func (s *headScan) reset() {
+	s.fields.reset()
+	s.line = 0
+}
+
+// answer interprets the complete header at the start of b, for a request with
+// the given method. h must be empty.
+func (s *headScan) answer(b []byte, method string, h http.Header) (answer, error) {
+	text := string(b[:s.fields.at])
+	s.fields.collect(text, h)
+	a := answer{
+		status: int(text[9]-'0')*100 + int(text[10]-'0')*10 + int(text[11]-'0'),
+		minor:  text[7] - '0',
+		header: h,
+	}
+	if a.status < 100 {
+		return a, errStatus
+	}
+	a.keepAlive = a.minor > 0
+	for name := range connectionOptions(h) {
+		if strings.EqualFold(name, "close") {
+			a.keepAlive = false
+			break
+		}
+		a.keepAlive = a.keepAlive || strings.EqualFold(name, "keep-alive")
+	}
+	return a, a.frame(method)
+}
+
+// frame tells how the body ends (RFC 9112 section 6.3).
+func (a *answer) frame(method string) error {
+	length, err := lengthOf(a.header)
+	if err != nil {
+		return err
+	}
+	codings, coded := a.header["Transfer-Encoding"]
+	if coded {
+		if len(codings) != 1 || !strings.EqualFold(codings[0], "chunked") || a.minor == 0 {
+			return errCoding
+		}
+		if length >= 0 {
+			return errLength
+		}
+		delete(a.header, "Transfer-Encoding")
+	}
+	switch {
+	case method == http.MethodHead || a.status < 200 || a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+		a.framing.kind = bodyNone
+	case coded:
+		a.framing.kind = bodyChunked
+	case length >= 0:
+		a.framing.kind, a.framing.left = bodyLength, uint64(length)
+	default:
+		a.framing.kind, a.keepAlive = bodyUntilClose, false
+	}
+	if coded {
+		return a.announce()
+	}
+	return nil
+}
+
+// announce takes the names of Trailer out of the header.
+func (a *answer) announce() error {
+	lines := a.header["Trailer"]
+	delete(a.header, "Trailer")
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); name == "" {
+				continue
+			}
+			switch name {
+			case "Transfer-Encoding", "Trailer", "Content-Length":
+				return errTrailer
+			}
+			a.announced = append(a.announced, name)
+		}
+	}
+	return nil
+}
+
+// lengthOf returns Content-Length, or -1 without one. The same one twice is one.
+func lengthOf(h http.Header) (int64, error) {
+	lines := h["Content-Length"]
+	if len(lines) == 0 {
+		return -1, nil
+	}
+	for _, line := range lines[1:] {
+		if line != lines[0] {
+			return 0, errLength
+		}
+	}
+	h["Content-Length"] = lines[:1]
+	n, err := strconv.ParseUint(lines[0], 10, 63)
+	if err != nil {
+		return 0, errLength
+	}
+	return int64(n), nil
+}

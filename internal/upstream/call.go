@@ -1,0 +1,217 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/textproto"
+	"syscall"
+	"time"
+)
+
+// A call is one request on its way through the lean engine. Its handler's
+// goroutine owns it; an upload has a part of its own.
+type call struct {
+	exchange
+	lean   *lean
+	link   *link // nil: none yet, or no more
+	leave  func() bool
+	inbox  *inbox
+	upload *upload // nil: no body
+	answer answer
+
+	heard   bool // a byte of an answer came
+	whole   bool // the answer was read to its end
+	settled bool // the handler is to return as usual
+}
+
+var errSwitched = errors.New("the upstream switched protocols unasked")
+
+// ask sends the request and reads the header of the answer.
+func (c *call) ask() error {
+	l, r := c.lean, c.in
+	defer c.returned()
+	c.once = wantsFreshConn(r.Context())
+	c.inbox = l.inboxes.get()
+	hasBody := r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody
+	var trailer http.Header
+	if hasBody {
+		trailer = outTrailer(r.Trailer)
+	}
+	head, err := appendHead(c.inbox.head[:0], &c.exchange, trailer, &l.config, &l.target)
+	c.inbox.head = head
+	if err != nil {
+		return err
+	}
+	if err := c.connect(); err != nil {
+		return err
+	}
+	_, c.expect.asked = r.Header["Expect"]
+	if hasBody {
+		c.body = newRequestBody(&c.exchange, &http.Request{Body: r.Body, Trailer: trailer, ContentLength: r.ContentLength})
+		c.upload = newUpload(c)
+	}
+	for {
+		if err = c.send(); err == nil {
+			err = c.receive()
+		}
+		if err == nil || !c.mayAskAgain() {
+			return err
+		}
+		if err := c.redial(); err != nil {
+			return err
+		}
+	}
+}
+
+// connect takes a link from the pool, or dials.
+func (c *call) connect() error {
+	config := &c.lean.config
+	wait := config.Timeout
+	var k *link
+	if !c.once {
+		k = c.lean.pool.get()
+	}
+	if c.reused = k != nil; !c.reused {
+		began := time.Now()
+		conn, err := c.dial()
+		if err != nil {
+			return err
+		}
+		k = newLink(conn, config)
+		wait -= time.Since(began)
+	}
+	c.link, c.dog = k, &k.dog
+	c.dog.again(wait)
+	if c.Done() != nil {
+		c.leave = context.AfterFunc(c.Context, k.stop)
+	}
+	return nil
+}
+
+func (c *call) dial() (net.Conn, error) {
+	ctx, config := c.Context, &c.lean.config
+	if config.Timeout < config.DialTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, config.Timeout)
+		defer cancel()
+	}
+	return c.lean.dial(ctx)
+}
+
+// redial puts a new connection in the place of one that was found dead. The
+// clock of the request runs on.
+func (c *call) redial() error {
+	c.reused = false
+	c.wrote.Store(false)
+	conn, err := c.dial()
+	if err != nil {
+		return err
+	}
+	c.link.replace(conn)
+	return nil
+}
+
+// mayAskAgain reports whether the request can be sent on a new connection: when
+// nothing of it was written, or when it is safe and nothing was heard.
+func (c *call) mayAskAgain() bool {
+	if c.once || !c.reused || c.heard || c.Err() != nil || c.dog.hasExpired() {
+		return false
+	}
+	return !c.wrote.Load() && (c.body == nil || c.body.failed() == nil) || c.body == nil && safe(c.in.Method)
+}
+
+// send writes the header, with the first piece of the body when that is there.
+func (c *call) send() error {
+	message, piece := c.inbox.head, false
+	if c.upload != nil {
+		var err error
+		if message, piece, err = c.upload.first(message); err != nil {
+			return err
+		}
+	}
+	n, err := c.link.conn.Write(message)
+	if n > 0 || err == nil {
+		c.wrote.Store(true)
+	}
+	deaf := n > 0 && hungUp(err) // and may have answered before that
+	if err != nil && !deaf {
+		return err
+	}
+	if c.upload != nil && !deaf {
+		c.upload.goOn(c.link.conn, piece)
+	}
+	return nil
+}
+
+// hungUp reports whether a write failed because the other side reads no more.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// receive reads answers up to the final one, and passes the others on.
+func (c *call) receive() error {
+	for {
+		a, err := c.inbox.answer(c.link.conn, c.in.Method)
+		if err != nil {
+			c.heard = c.heard || len(c.inbox.unread()) > 0
+			return err
+		}
+		c.heard = true
+		if !a.informational() {
+			if a.status == http.StatusSwitchingProtocols {
+				return errSwitched
+			}
+			if c.upload != nil {
+				c.upload.refuse()
+			}
+			c.answer = a
+			return nil
+		}
+		if a.status == http.StatusContinue && c.upload != nil {
+			c.upload.grant()
+		}
+		if err := c.gotInformational(a.status, textproto.MIMEHeader(a.header)); err != nil {
+			return err
+		}
+	}
+}
+
+// drop gives the connection up.
+func (c *call) drop() {
+	if c.upload != nil {
+		c.upload.giveUp()
+	}
+	if c.link == nil {
+		return
+	}
+	if c.leave != nil {
+		c.leave()
+	}
+	c.link.close()
+	c.link = nil
+}
+
+// end returns what the call holds: the link to the pool, if nothing is left on
+// it, and what it has of memory.
+func (c *call) end() {
+	if k := c.link; k != nil && c.reusable() && (c.leave == nil || c.leave()) {
+		k.dog.headerCame() // no clock runs
+		c.link = nil
+		c.lean.pool.put(k)
+	}
+	c.drop()
+	if c.inbox != nil {
+		c.lean.inboxes.put(c.inbox)
+		c.inbox = nil
+	}
+	if c.begun && !c.settled && c.lean.config.OnAbort != nil {
+		c.lean.config.OnAbort(c.in, c.aborted())
+	}
+}
+
+func (c *call) reusable() bool {
+	return c.whole && c.settled && !c.once && c.answer.keepAlive && len(c.inbox.unread()) == 0 &&
+		(c.upload == nil || c.upload.complete())
+}

@@ -1,0 +1,94 @@
+package upstream
+
+import (
+	"io"
+	"net/http"
+	"sync"
+)
+
+const (
+	inboxSize   = 32 << 10 // of an answer at a time
+	headSize    = 2 << 10  // of a request's header, to begin with
+	keptHead    = 64 << 10 // the largest one that is kept for others
+	keptAnswers = 64 << 10
+)
+
+// An inbox holds what one exchange needs of memory. Idle connections have none.
+type inbox struct {
+	head   []byte // the outbound header
+	buf    []byte
+	r, w   int // buf[r:w] has come and is not used yet
+	scan   headScan
+	header http.Header // of the answer, until it is handed on
+}
+
+// inboxes keeps them for the next exchanges.
+type inboxes struct{ pool sync.Pool }
+
+func (p *inboxes) get() *inbox {
+	if in, ok := p.pool.Get().(*inbox); ok {
+		return in
+	}
+	return &inbox{head: make([]byte, 0, headSize), buf: make([]byte, inboxSize), header: make(http.Header, 16)}
+}
+
+func (p *inboxes) put(in *inbox) {
+	if cap(in.head) > keptHead || len(in.buf) > keptAnswers || cap(in.scan.fields.spans) > 256 {
+		return
+	}
+	in.r, in.w = 0, 0
+	clear(in.header)
+	p.pool.Put(in)
+}
+
+// room makes room for more bytes behind those that are there.
+func (in *inbox) room() []byte {
+	switch {
+	case in.r == in.w:
+		in.r, in.w = 0, 0
+	case in.w == len(in.buf) && in.r > 0:
+		in.w = copy(in.buf, in.buf[in.r:in.w])
+		in.r = 0
+	case in.w == len(in.buf):
+		in.buf = append(in.buf, make([]byte, len(in.buf))...)
+	}
+	return in.buf[in.w:]
+}
+
+func (in *inbox) unread() []byte { return in.buf[in.r:in.w] }
+
+// fill reads once. No byte without an error is one that never comes.
+func (in *inbox) fill(src io.Reader) error {
+	n, err := src.Read(in.room())
+	in.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// answer reads the header of an answer to a request with the given method.
+func (in *inbox) answer(src io.Reader, method string) (answer, error) {
+	in.scan.reset()
+	clear(in.header)
+	for {
+		done, err := in.scan.next(in.unread())
+		if err != nil {
+			return answer{}, err
+		}
+		if done {
+			a, err := in.scan.answer(in.unread(), method, in.header)
+			in.r += in.scan.fields.at
+			return a, err
+		}
+		if err := in.fill(src); err != nil {
+			if err == io.EOF && in.r < in.w {
+				err = io.ErrUnexpectedEOF
+			}
+			return answer{}, err
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package upstream
+
+import (
+	"net/http"
+)
+
+// lean is the engine on connections of its own: HTTP/1.1 without TLS. A request
+// without a body takes no goroutine but its handler's.
+type lean struct {
+	config  Config
+	target  target
+	dial    dialFunc
+	std     *standard // for what lean does not carry
+	pool    linkPool
+	inboxes inboxes
+	buffers bufferPool // for uploads
+}
+
+func newLean(config Config, t target, dial dialFunc) *lean {
+	return &lean{config: config, target: t, dial: dial, std: newStandard(config, t, dial)}
+}
+
+func (l *lean) closeIdle() {
+	l.pool.closeIdle()
+	l.std.closeIdle()
+}
+
+// carries reports whether r is for this engine: no upgrade, and a target that
+// can be written as it stands.
+func (l *lean) carries(r *http.Request) bool {
+	if _, asked := r.Header["Upgrade"]; asked && mayUpgrade(r) {
+		return false
+	}
+	if r.URL.Opaque != "" {
+		return false
+	}
+	for i := range len(r.Host) {
+		if c := r.Host[i]; c >= 0x80 || c == '%' {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *lean) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !l.carries(r) {
+		l.std.ServeHTTP(w, r)
+		return
+	}
+	c := &call{exchange: exchange{Context: r.Context(), in: r, w: w}, lean: l}
+	defer c.end()
+	if err := c.ask(); err != nil {
+		e := c.failure(err)
+		c.drop()
+		answerFailure(&c.exchange, w, &l.config, e)
+	} else {
+		c.deliver()
+	}
+	c.linger()
+	c.settled = true
+}
