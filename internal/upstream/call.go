@@ -34,12 +34,18 @@ func (c *call) ask() error {
 	defer c.returned()
 	c.once = wantsFreshConn(r.Context())
 	c.inbox = l.inboxes.get()
-	hasBody := r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody
+	length := r.ContentLength
+	if r.Body == nil || r.Body == http.NoBody {
+		if length > 0 {
+			return errRequest
+		}
+		length = 0
+	}
 	var trailer http.Header
-	if hasBody {
+	if length != 0 {
 		trailer = outTrailer(r.Trailer)
 	}
-	head, err := appendHead(c.inbox.head[:0], &c.exchange, trailer, &l.config, &l.target)
+	head, err := appendHead(c.inbox.head[:0], &c.exchange, length, trailer, &l.config, &l.target)
 	c.inbox.head = head
 	if err != nil {
 		return err
@@ -48,8 +54,8 @@ func (c *call) ask() error {
 		return err
 	}
 	_, c.expect.asked = r.Header["Expect"]
-	if hasBody {
-		c.body = newRequestBody(&c.exchange, &http.Request{Body: r.Body, Trailer: trailer, ContentLength: r.ContentLength})
+	if length != 0 {
+		c.body = newRequestBody(&c.exchange, &http.Request{Body: r.Body, Trailer: trailer, ContentLength: length})
 		c.upload = newUpload(c)
 	}
 	for {
@@ -80,7 +86,7 @@ func (c *call) connect() error {
 			return err
 		}
 		k = newLink(conn, config)
-		wait -= time.Since(began)
+		wait = max(wait-time.Since(began), 1)
 	}
 	c.link, c.dog = k, &k.dog
 	c.dog.again(wait)
@@ -129,6 +135,9 @@ func (c *call) send() error {
 		var err error
 		if message, piece, err = c.upload.first(message); err != nil {
 			return err
+		}
+		if c.reused && !c.link.look.usable() { // any more: time has passed
+			return errSurplus
 		}
 	}
 	n, err := c.link.conn.Write(message)

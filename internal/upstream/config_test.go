@@ -57,8 +57,8 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestNewReportsEveryProblemAtOnce(t *testing.T) {
-	_, err := upstream.New(upstream.Config{URL: "ftp://a", Timeout: -1, IdleTimeout: -1, DialTimeout: -1, ForwardedHeader: "Via"})
-	for _, field := range []string{"URL", "Timeout", "IdleTimeout", "DialTimeout", "ForwardedHeader"} {
+	_, err := upstream.New(upstream.Config{URL: "ftp://a", Timeout: -1, IdleTimeout: -1, DialTimeout: -1, ForwardedHeader: "Via", Transport: "quic"})
+	for _, field := range []string{"URL", "Timeout", "IdleTimeout", "DialTimeout", "ForwardedHeader", "Transport"} {
 		if err == nil || !strings.Contains(err.Error(), "upstream: "+field+" ") {
 			t.Errorf("no %s in %v", field, err)
 		}

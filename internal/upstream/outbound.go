@@ -10,9 +10,10 @@ import (
 var errRequest = errors.New("the request cannot be written as HTTP/1.1")
 
 // appendHead appends the header of the outbound request to b: what
-// httputil.ReverseProxy and http.Transport make of it. trailer holds the names
-// that the body's trailer will have.
-func appendHead(b []byte, ex *exchange, trailer http.Header, config *Config, t *target) ([]byte, error) {
+// httputil.ReverseProxy and http.Transport make of it. length is that of the
+// body, negative when it is not known, and trailer holds the names that its
+// trailer will have.
+func appendHead(b []byte, ex *exchange, length int64, trailer http.Header, config *Config, t *target) ([]byte, error) {
 	in := ex.in
 	method := in.Method
 	if method == "" {
@@ -44,7 +45,7 @@ func appendHead(b []byte, ex *exchange, trailer http.Header, config *Config, t *
 		return b, errRequest
 	}
 	b = appendForwarding(b, f)
-	b = appendFraming(b, in, method, trailer)
+	b = appendFraming(b, method, length, trailer)
 	if ex.once {
 		b = appendField(b, "Connection", "close")
 	}
@@ -135,13 +136,13 @@ func appendForwarding(b []byte, f forwarding) []byte {
 	return b
 }
 
-func appendFraming(b []byte, in *http.Request, method string, trailer http.Header) []byte {
+func appendFraming(b []byte, method string, length int64, trailer http.Header) []byte {
 	switch {
-	case in.ContentLength > 0:
+	case length > 0:
 		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, in.ContentLength, 10)
+		b = strconv.AppendInt(b, length, 10)
 		return append(b, "\r\n"...)
-	case in.ContentLength < 0:
+	case length < 0:
 		b = appendField(b, "Transfer-Encoding", "chunked")
 		for name := range trailer {
 			b = appendField(b, "Trailer", name)

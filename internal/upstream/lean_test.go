@@ -1,0 +1,211 @@
+package upstream_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/internal/upstream"
+)
+
+// leanOnly is for rules that the standard engine keeps only most of the time:
+// its reader is another goroutine, which may not have run yet.
+func leanOnly() implementation {
+	for _, impl := range implementations() {
+		if impl.name == "lean" {
+			return impl
+		}
+	}
+	panic("unreachable")
+}
+
+// The upstream closes after each answer without saying so. None of the requests
+// may be lost, although no POST is ever sent twice.
+func TestIdleConnectionThatWasClosedIsNotUsed(t *testing.T) {
+	closed := make(chan struct{})
+	rg := newRig(t, leanOnly(), func(c *wire) {
+		if _, err := c.message(false); err != nil {
+			return
+		}
+		c.send(ok)
+		_ = c.Close()
+		closed <- struct{}{}
+	})
+	c := rg.client()
+	for i := range 50 {
+		c.send(fmt.Sprintf("POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhel%02d", i))
+		if got, err := c.message(false); got != ok {
+			t.Fatalf("request %d: got %q (%v)", i, got, err)
+		}
+		wait(t, "the upstream to close", closed)
+	}
+}
+
+// Bytes that come while a connection is idle belong to nobody.
+func TestIdleConnectionThatHasSpokenIsNotUsed(t *testing.T) {
+	answered, spoken := make(chan struct{}), make(chan struct{}, 1)
+	rg := newRig(t, leanOnly(), func(c *wire) {
+		for {
+			if _, err := c.message(false); err != nil {
+				return
+			}
+			c.send(ok)
+			wait(c.t, "the client", answered)
+			c.send("HTTP/1.1 408 Request Timeout\nContent-Length: 0\n\n")
+			spoken <- struct{}{}
+		}
+	})
+	c := rg.client()
+	for range 50 {
+		c.send("POST / HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi")
+		if got, err := c.message(false); got != ok {
+			t.Fatalf("got %q (%v)", got, err)
+		}
+		answered <- struct{}{}
+		wait(t, "the upstream to speak", spoken)
+	}
+	if _, seen := rg.upstream.connections(); seen != 50 {
+		t.Errorf("50 requests on %d connections", seen)
+	}
+}
+
+// What net/http's server would not have let in, outer handlers may have made.
+func TestRequestsThatCannotBeWrittenAreNot(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		for name, change := range map[string]func(*http.Request){
+			"a value with a line break": func(r *http.Request) { r.Header["X-A"] = []string{"1\r\nX-B: 2"} },
+			"a name with a line break":  func(r *http.Request) { r.Header["X-A: 1\r\nX-B"] = []string{"2"} },
+			"a name with a space":       func(r *http.Request) { r.Header["X A"] = []string{"2"} },
+			"an empty name":             func(r *http.Request) { r.Header[""] = []string{"2"} },
+			"a query with a line break": func(r *http.Request) { r.URL.RawQuery = "a\r\nb" },
+			"a host with a line break":  func(r *http.Request) { r.Host = "a\r\nX-B: 2" },
+			"a method with a space":     func(r *http.Request) { r.Method = "GET /x" },
+			"a length without a body":   func(r *http.Request) { r.ContentLength, r.Body = 5, nil },
+		} {
+			t.Run(name, func(t *testing.T) {
+				rg := newRig(t, impl, func(c *wire) {
+					if b, _ := io.ReadAll(c.br); len(b) > 0 {
+						t.Errorf("the upstream got %q", b)
+					}
+				})
+				r := httptest.NewRequest(http.MethodPost, "http://a.example/", nil)
+				change(r)
+				w := httptest.NewRecorder()
+				rg.proxy.ServeHTTP(w, r)
+				if err := wait(t, "the report", rg.errors); w.Code != http.StatusBadGateway || err.Kind != upstream.NotWritten || err.Written {
+					t.Errorf("%d, %v", w.Code, err)
+				}
+			})
+		}
+	})
+}
+
+// A request whose body ends early never looks whole to the upstream.
+func TestBodyShorterThanItsLengthIsNotPaddedOrCutShort(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		got := make(chan error, 1)
+		rg := newRig(t, impl, func(c *wire) {
+			_, err := c.message(false)
+			got <- err
+		})
+		r := httptest.NewRequest(http.MethodPost, "http://a.example/", io.NopCloser(strings.NewReader("abc")))
+		r.ContentLength = 5
+		w := httptest.NewRecorder()
+		rg.proxy.ServeHTTP(w, r)
+		if w.Code != http.StatusBadGateway {
+			t.Errorf("answered with %d", w.Code)
+		}
+		if err := wait(t, "the upstream", got); err == nil {
+			t.Error("the upstream got a whole request")
+		}
+	})
+}
+
+// A body that goes on after its length is cut there: what follows must not be
+// the upstream's next request.
+func TestBodyLongerThanItsLengthEndsThere(t *testing.T) {
+	rg := newRig(t, leanOnly(), func(c *wire) {
+		if m, err := c.message(false); err != nil || !strings.HasSuffix(m, "\nabc") {
+			t.Errorf("%q (%v)", m, err)
+		}
+		c.send(ok)
+		if b, _ := io.ReadAll(c.br); len(b) > 0 {
+			t.Errorf("the upstream got %q beyond the body", b)
+		}
+	})
+	r := httptest.NewRequest(http.MethodPost, "http://a.example/", io.NopCloser(strings.NewReader("abcGET / HTTP/1.1\r\n\r\n")))
+	r.ContentLength = 3
+	w := httptest.NewRecorder()
+	rg.proxy.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("answered with %d", w.Code)
+	}
+	rg.proxy.CloseIdle()
+}
+
+// A cannedConn answers every write with the same bytes.
+type cannedConn struct {
+	net.Conn
+	answer string
+	left   string
+}
+
+func (c *cannedConn) Write(p []byte) (int, error) { c.left = c.answer; return len(p), nil }
+func (c *cannedConn) Close() error                { return nil }
+func (c *cannedConn) SetDeadline(time.Time) error { return nil }
+func (c *cannedConn) Read(p []byte) (int, error) {
+	n := copy(p, c.left)
+	c.left = c.left[n:]
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// mostAllocations of the engine for one GET, those of context.AfterFunc, by
+// which it learns that the client has left, included. What is left is the
+// answer's header as a string, its values, and the fields about the client.
+const mostAllocations = 20
+
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	p, err := upstream.New(upstream.Config{URL: "http://127.0.0.1:1", Transport: upstream.TransportLean})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.CloseIdle()
+	body := strings.Repeat("x", 1024)
+	p.SetDial(func(context.Context) (net.Conn, error) {
+		return &cannedConn{answer: crlf("HTTP/1.1 200 OK\nContent-Type: application/json\ncache-control: no-store\nDate: Thu, 01 Jan 2026 00:00:00 GMT\nVary: Accept\nContent-Length: 1024\n\n") + body}, nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := httptest.NewRequest("GET", "http://a.example/api/items?id=7", nil)
+	for name, v := range map[string]string{"User-Agent": "test/1.0", "Accept": "*/*", "Accept-Encoding": "gzip", "Cookie": "a=1", "X-Request-Id": "1"} {
+		r.Header.Set(name, v)
+	}
+	id := clientip.Identity{Peer: mustAddr(t, "192.0.2.1"), Client: mustAddr(t, "192.0.2.1")}
+	r = r.WithContext(clientip.NewContext(ctx, id))
+	w := &sink{h: http.Header{}}
+	n := testing.AllocsPerRun(1000, func() {
+		clear(w.h)
+		w.n = 0
+		p.ServeHTTP(w, r)
+	})
+	if w.status != 200 || w.n != 1024 {
+		t.Fatalf("%d, %d bytes", w.status, w.n)
+	}
+	t.Logf("%v allocations", n)
+	if n > mostAllocations {
+		t.Errorf("%v allocations, want at most %d", n, mostAllocations)
+	}
+}
