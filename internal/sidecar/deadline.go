@@ -16,6 +16,7 @@ const (
 	headerTimeout  = 10 * time.Second  // for a request's header
 	idleTimeout    = 120 * time.Second // between requests of a connection
 	clientTimeout  = 60 * time.Second  // for the client to send or take the next bytes
+	restTimeout    = time.Second / 2   // for the rest of a body that nobody reads
 	maxHeaderBytes = 64 << 10
 )
 
@@ -28,14 +29,27 @@ func withDeadlines(next http.Handler) http.Handler {
 		d := &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 		if r.Body != nil && r.Body != http.NoBody {
 			d.body = &deadlineBody{ReadCloser: r.Body, control: d.control}
-			defer d.body.end()
-			r.Body = d.body
+			// A copy: the server goes by the type of its own request's body when
+			// it decides whether to read on before it answers.
+			inner := *r
+			inner.Body = d.body
+			r = &inner
 		}
 		next.ServeHTTP(d, r)
-		if !d.hijacked {
-			d.extend() // for what the server itself writes after the handler
-		}
+		d.end()
 	})
+}
+
+// end is called when the handler has returned: the server may have to read what
+// is left of the body, and to write what is left of the answer.
+func (d *deadlineWriter) end() {
+	if d.hijacked {
+		return
+	}
+	if d.body != nil {
+		d.body.end()
+	}
+	_ = d.control.SetWriteDeadline(time.Now().Add(clientTimeout))
 }
 
 type deadlineBody struct {
@@ -82,10 +96,15 @@ func (b *deadlineBody) finish() {
 	}
 }
 
+// end bounds the server's own reading of a body that the handler left: an
+// answer such as 429 does not wait for a client that never sends it.
 func (b *deadlineBody) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
+	if !b.over {
+		_ = b.control.SetReadDeadline(time.Now().Add(restTimeout))
+	}
 }
 
 type deadlineWriter struct {

@@ -68,7 +68,7 @@ func listenOn(addr string) (net.Listener, error) {
 	}
 	// A socket that nobody listens on is left over from a crash.
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil { //nolint:noctx // bounded by itself, and local
 			_ = conn.Close()
 			return nil, fmt.Errorf("listen unix %s: %w", path, syscall.EADDRINUSE)
 		}
@@ -90,6 +90,8 @@ func (s *Sidecar) newServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		// "OPTIONS *" is answered by our handler as well, which has deadlines.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 }
