@@ -5,25 +5,31 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/handrail-go/handrail/internal/upstream"
 )
 
-// TestAbortsLeaveNothingBehind lets both sides hang up at random points of
-// 10,000 exchanges, and counts what is left.
+// TestAbortsLeaveNothingBehind lets both sides hang up at random points of some
+// thousand exchanges, and counts what is left. For more of them, or the same
+// again:
+//
+//	HANDRAIL_SOAK_REQUESTS=100000 HANDRAIL_SOAK_SEED=1 go test -run AbortsLeave -v -timeout 30m ./internal/upstream
 func TestAbortsLeaveNothingBehind(t *testing.T) {
-	requests := 10000
-	if testing.Short() {
-		requests = 1000
-	}
+	requests := int(fromEnv(t, "HANDRAIL_SOAK_REQUESTS", 4000))
+	seed := fromEnv(t, "HANDRAIL_SOAK_SEED", rand.Uint64())
+	t.Logf("%d requests, seed %d", requests, seed)
 	forEach(t, func(t *testing.T, impl implementation) {
 		before := runtime.NumGoroutine()
 		t.Run("run", func(t *testing.T) {
-			rg := newRig(t, impl, moodyUpstream)
+			var connections atomic.Uint64
+			rg := newRig(t, impl, func(c *wire) { moodyUpstream(c, rand.New(rand.NewPCG(seed, connections.Add(1)))) })
 			var reports sync.WaitGroup
 			reports.Go(func() { drain(rg.errors) })
 			reports.Go(func() { drain(rg.aborts) })
@@ -31,7 +37,7 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range clients {
 				wg.Go(func() {
-					rnd := rand.New(rand.NewPCG(1, uint64(i)))
+					rnd := rand.New(rand.NewPCG(seed, uint64(i)<<32))
 					for range requests / clients {
 						moodyClient(t, rg.addr, rnd)
 					}
@@ -56,6 +62,19 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 	})
 }
 
+func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
 // drain takes the reports, of which a soak has thousands.
 func drain(reports <-chan *upstream.Error) {
 	for range reports {
@@ -63,8 +82,7 @@ func drain(reports <-chan *upstream.Error) {
 }
 
 // moodyUpstream answers well, half, or not at all.
-func moodyUpstream(c *wire) {
-	rnd := rand.New(rand.NewPCG(2, rand.Uint64()))
+func moodyUpstream(c *wire, rnd *rand.Rand) {
 	for {
 		if _, err := c.message(false); err != nil {
 			return
