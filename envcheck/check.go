@@ -1,6 +1,9 @@
 package envcheck
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Check compares env with the schema; variables that the schema does not name
 // are not looked at. environment is what @required=forEnv(…) is compared with,
@@ -134,10 +137,8 @@ func (s *Schema) nameEnvironment(environment string) string {
 		return environment
 	}
 	for _, v := range s.variables {
-		for _, name := range v.required.environments {
-			if name == environment {
-				return environment
-			}
+		if slices.Contains(v.required.environments, environment) {
+			return environment
 		}
 	}
 	return "another environment"

@@ -120,14 +120,15 @@ func (c *collector) fail(path, tag, reason string) {
 // parses reports whether the struct parser takes value for this field alone.
 // That is how its errors, which name neither variable nor path, are assigned.
 func (f *field) parses(value string) bool {
-	tag := `env:"V"`
+	var tag strings.Builder
+	tag.WriteString(`env:"V"`)
 	for _, name := range []string{"envSeparator", "envKeyValSeparator"} {
 		if s, ok := f.tag.Lookup(name); ok {
-			tag += fmt.Sprintf(" %s:%q", name, s)
+			fmt.Fprintf(&tag, " %s:%q", name, s)
 		}
 	}
 	single := reflect.New(reflect.StructOf([]reflect.StructField{
-		{Name: "V", Type: f.typ, Tag: reflect.StructTag(tag)},
+		{Name: "V", Type: f.typ, Tag: reflect.StructTag(tag.String())},
 	}))
 	return env.ParseWithOptions(single.Interface(), env.Options{Environment: map[string]string{"V": value}}) == nil
 }

@@ -120,7 +120,7 @@ func (c *collector) keep(err error) {
 		list = all.Errors
 	}
 	for _, err := range list {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // the parser lists its errors bare
 		case env.VarIsNotSetError:
 			c.missing[e.Key] = true
 		case env.EmptyVarError:

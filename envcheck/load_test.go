@@ -2,6 +2,7 @@ package envcheck_test
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -53,6 +54,7 @@ type everything struct {
 }
 
 func good(t testing.TB) map[string]string {
+	t.Helper()
 	cert := filepath.Join(t.TempDir(), "cert")
 	if err := os.WriteFile(cert, []byte("-----BEGIN X"), 0o600); err != nil {
 		t.Fatal(err)
@@ -78,14 +80,12 @@ func TestLoadReadsWhatIsRight(t *testing.T) {
 
 func TestLoadReportsEveryProblemAtOnce(t *testing.T) {
 	env := good(t)
-	for k, v := range map[string]string{
+	maps.Copy(env, map[string]string{
 		"URL": "", "SECRET": "short", "MODE": "dev", "PORT": "80", "WORKERS": "9", "RATIO": "1.5", "TIMEOUT": "5ms", "DEBUG": "maybe",
 		"HOSTS": "http://a;ftp://b;ftp://c", "PORTS": "1,x", "LIMITS": "a", "BASE": "http://[", "OTHER": "http://%zz", "IP": "::1", "ADDR": "x",
 		"ZONE": "Nowhere/X", "OPTIONAL": "x", "KEY": "pk_A", "CERT": "/nonexistent/x", "INNER_HOST": "", "INNER_PORT": "0",
 		"INIT_PORT": "x", "LIST_0_PORT": "x", "LIST_1_PORT": "0", "ANON_NAME": "a",
-	} {
-		env[k] = v
-	}
+	})
 	cfg, err := envcheck.Load[everything](envcheck.Environ(env))
 	all, ok := errors.AsType[*envcheck.Error](err)
 	if !ok {

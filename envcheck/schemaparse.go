@@ -100,7 +100,7 @@ func (p *schemaParser) item() {
 	}
 	v := &variable{Variable: Variable{Name: name, Line: p.lineAt(at), Description: strings.Join(p.text, "\n")}}
 	v.valueAt = p.pos
-	implied := ""
+	var implied string
 	if v.marked, implied, ok = p.value(); ok {
 		p.blanks()
 		if p.eat('#') {
