@@ -13,6 +13,7 @@ import (
 
 // thousand is a set of 1,000 flags at 25 %, and one of each other kind.
 func thousand(tb testing.TB) *flags.Client {
+	tb.Helper()
 	var b strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&b, "flag-%04d: {rolloutPercentage: 25}\n", i)

@@ -48,7 +48,7 @@ func TestBucketIsTheSameForEveryLength(t *testing.T) {
 	for i := range long {
 		long[i] = byte(i * 7)
 	}
-	for n := range len(long) {
+	for n := range long {
 		want := int(uint64(murmur3.Sum32(long[:n])) * 100_000 >> 32)
 		if got := flags.HashFlagd2.Bucket(string(long[:n/3]), string(long[n/3:n])); got != want {
 			t.Fatalf("%d bytes: got %d, want %d", n, got, want)
