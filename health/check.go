@@ -60,7 +60,7 @@ func newCheck(c Check) *check {
 // the interval, at random, so that checks and instances do not move in step.
 func (c *check) loop(ctx context.Context, m *Monitor) {
 	defer close(c.done)
-	timer := time.NewTimer(rand.N(c.Interval/10 + 1))
+	timer := time.NewTimer(rand.N(c.Interval/10 + 1)) //nolint:gosec // jitter
 	defer timer.Stop()
 	for {
 		select {

@@ -72,7 +72,8 @@ func (s *snapshot) fill(v view, retryAfter []string, r report) {
 }
 
 func (r *report) answer(f format, retryAfter []string) answer {
-	contentType, body := "application/json", []byte(nil)
+	var body []byte
+	contentType := "application/json"
 	if f == formatHealth {
 		contentType, body = mediaHealth, r.healthJSON()
 	} else {
