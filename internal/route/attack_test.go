@@ -155,6 +155,7 @@ type protected struct {
 }
 
 func rules(tb testing.TB) []protected {
+	tb.Helper()
 	return []protected{
 		{set(tb, false, "/login"), regexp.MustCompile(`(?i)^/login$`)},
 		{set(tb, false, "/api/*/auth/verify"), regexp.MustCompile(`(?i)^/api/[^/]+/auth/verify$`)},

@@ -144,7 +144,7 @@ func checkCleaned(t *testing.T, in, got string, keepSlash bool) {
 			t.Errorf("Clean(%q) = %q has a dot segment", in, got)
 		}
 	}
-	for i := 0; i < len(got); i++ {
+	for i := range len(got) {
 		c := got[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>?\\^`{|}", c) >= 0 {
 			t.Errorf("Clean(%q) = %q has the byte %q, which a path may not hold", in, got, c)

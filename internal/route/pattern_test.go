@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -157,7 +158,7 @@ func TestCompileReportsEveryBadPattern(t *testing.T) {
 	}
 	var got []string
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		pe, ok := e.(*route.PatternError)
+		pe, ok := errors.AsType[*route.PatternError](e)
 		if !ok || pe.Reason == "" {
 			t.Errorf("%v is no *PatternError with a reason", e)
 			continue
