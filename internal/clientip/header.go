@@ -174,7 +174,7 @@ func validPort(s string) bool {
 	if !obfuscated && len(s) > 5 {
 		return false
 	}
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		digit := '0' <= c && c <= '9'
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z' || c == '.' || c == '_' || c == '-'
