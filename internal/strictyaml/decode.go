@@ -75,7 +75,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
 		}
 		return
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if text, ok := d.scalar(n, path, "a value"); ok {
 			if err := u.UnmarshalText([]byte(text)); err != nil {
 				d.report(n, path, "%s", err)
@@ -126,7 +126,7 @@ func (d *decoder) entries(n *yaml.Node, path string, fn func(key, value *yaml.No
 type Defaulter interface{ SetDefaults() }
 
 func (d *decoder) structValue(n *yaml.Node, v reflect.Value, path string, depth int) {
-	if s, ok := v.Addr().Interface().(Defaulter); ok {
+	if s, ok := reflect.TypeAssert[Defaulter](v.Addr()); ok {
 		s.SetDefaults()
 	}
 	fields := map[string]reflect.Value{}

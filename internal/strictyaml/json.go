@@ -41,8 +41,7 @@ func parseJSON(doc *Doc, data []byte) (*yaml.Node, error) {
 	if err == nil {
 		err = errors.New("there is more after the document")
 	}
-	var problems Problems
-	if errors.As(err, &problems) {
+	if _, ok := errors.AsType[Problems](err); ok {
 		return nil, err
 	}
 	var syntax *json.SyntaxError

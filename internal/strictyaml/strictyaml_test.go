@@ -44,7 +44,8 @@ func decode(t *testing.T, name, text string) (config, error) {
 		}
 		return strings.ReplaceAll(s, "${N}", "7"), nil
 	}
-	return c, doc.Decode(&c, expand)
+	err = doc.Decode(&c, expand)
+	return c, err
 }
 
 func TestDecodesEveryKind(t *testing.T) {
@@ -193,6 +194,6 @@ func FuzzDecode(f *testing.F) {
 		}
 		var c config
 		_ = doc.Decode(&c, nil)
-		doc.Problem("rules[0].name", "m")
+		_ = doc.Problem("rules[0].name", "m")
 	})
 }
