@@ -95,7 +95,7 @@ func (x *exchange) end(r *http.Request, returned bool, v any) {
 	switch {
 	case returned:
 		x.ev.Outcome = x.outcome(r)
-	case v == nil || v == http.ErrAbortHandler: // nil: runtime.Goexit
+	case v == nil || v == http.ErrAbortHandler: //nolint:errorlint // as net/http compares; nil: runtime.Goexit
 		x.ev.Outcome, cut = Aborted, v != nil
 	default:
 		x.ev.Outcome, cut = Panicked, x.Wrote()

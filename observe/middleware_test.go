@@ -219,7 +219,7 @@ func TestHowRequestsEnd(t *testing.T) {
 			w.Header().Set("Content-Length", "10")
 			_, _ = io.WriteString(w, "short")
 		}, 200, observe.Aborted, 0, false, ""},
-		{"a panic with nil is a panic", func(http.ResponseWriter, *http.Request) { panic(nil) }, 500, observe.Panicked, 1, true, `{"error":"internal"}` + "\n"},
+		{"a panic with nil is a panic", func(http.ResponseWriter, *http.Request) { panic(nil) }, 500, observe.Panicked, 1, true, `{"error":"internal"}` + "\n"}, //nolint:govet // the rule is about it
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			var e events

@@ -35,7 +35,7 @@ func (r *Reporter) OnStart(req *http.Request, route string) context.Context {
 	} else if p.Sampled == sentry.SampledFalse {
 		rate = 0
 	}
-	if rand.Float64() >= rate {
+	if rand.Float64() >= rate { //nolint:gosec // which requests are sampled is no secret
 		r.drop(DroppedUnsampled)
 		return ctx
 	}
