@@ -73,7 +73,7 @@ func (in Policy) compile(p *problems, field string) policy {
 		out.paths = set
 		addJoined(p, field+"Paths", err)
 	}
-	out.compileKey(in, p, field)
+	compileKey(&out, in, p, field)
 	var err error
 	out.allow, err = clientip.ParsePrefixes(in.Allow)
 	addJoined(p, field+"Allow", err)
@@ -94,7 +94,7 @@ func (in Policy) compile(p *problems, field string) policy {
 	return out
 }
 
-func (out *policy) compileKey(in Policy, p *problems, field string) {
+func compileKey(out *policy, in Policy, p *problems, field string) {
 	if out.v6bits == 0 {
 		out.v6bits = 64
 	} else if out.v6bits < 1 || out.v6bits > 128 {
@@ -146,8 +146,7 @@ func addJoined(p *problems, field string, err error) {
 		list = joined.Unwrap()
 	}
 	for _, e := range list {
-		var bad *route.PatternError
-		if errors.As(e, &bad) {
+		if bad, ok := errors.AsType[*route.PatternError](e); ok {
 			p.addf(field, bad.Pattern, "%s", bad.Reason)
 			continue
 		}

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func AuthPolicy() Policy {
 		"/api/auth/callback/credentials",
 		"/api/*/auth/login", "/api/*/auth/verify",
 	}
-	for _, path := range paths[:len(paths):len(paths)] {
+	for _, path := range slices.Clip(paths) {
 		paths = append(paths, path+".json")
 	}
 	return Policy{

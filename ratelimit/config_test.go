@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func fields(t *testing.T, err error) []string {
 	}
 	var out []string
 	for _, e := range joined.Unwrap() {
-		bad, ok := e.(*ratelimit.ConfigError)
+		bad, ok := errors.AsType[*ratelimit.ConfigError](e)
 		if !ok {
 			t.Fatalf("problem %v is a %T", e, e)
 		}

@@ -27,4 +27,4 @@ func (p *problems) addf(field, value, format string, args ...any) {
 	*p = append(*p, &ConfigError{Field: field, Value: value, Reason: fmt.Sprintf(format, args...)})
 }
 
-func (p problems) err() error { return errors.Join(p...) }
+func (p *problems) err() error { return errors.Join(*p...) }

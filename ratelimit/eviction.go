@@ -169,10 +169,11 @@ func (h *blockHeap) remove(i int) {
 	h.up(moved.index)
 }
 
-func (h blockHeap) up(i int) {
+func (h *blockHeap) up(i int) {
+	all := *h
 	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent].until <= h[i].until {
+		if all[parent].until <= all[i].until {
 			return
 		}
 		h.swap(i, parent)
@@ -180,16 +181,17 @@ func (h blockHeap) up(i int) {
 	}
 }
 
-func (h blockHeap) down(i int) {
+func (h *blockHeap) down(i int) {
+	all := *h
 	for {
 		child := 2*i + 1
-		if child >= len(h) {
+		if child >= len(all) {
 			return
 		}
-		if child+1 < len(h) && h[child+1].until < h[child].until {
+		if child+1 < len(all) && all[child+1].until < all[child].until {
 			child++
 		}
-		if h[i].until <= h[child].until {
+		if all[i].until <= all[child].until {
 			return
 		}
 		h.swap(i, child)
@@ -197,7 +199,8 @@ func (h blockHeap) down(i int) {
 	}
 }
 
-func (h blockHeap) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+func (h *blockHeap) swap(i, j int) {
+	all := *h
+	all[i], all[j] = all[j], all[i]
+	all[i].index, all[j].index = i, j
 }

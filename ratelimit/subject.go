@@ -140,7 +140,7 @@ func newKeyMaker(secret []byte) *keyMaker {
 // key is where the store keeps the subject of r under p. The braces make the
 // whole of it the hash tag of Redis Cluster.
 func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) string {
-	s := m.pool.Get().(*scratch)
+	s := m.pool.Get().(*scratch) //nolint:errcheck // it makes nothing else
 	s.subject = p.appendSubject(s.subject[:0], r, id)
 	if s.mac == nil {
 		s.sum = sha256.Sum256(s.subject)

@@ -196,8 +196,7 @@ func badLimits(r run) {
 		per(1, 0), per(1, -time.Second), per(1, ratelimit.MinWindow-1), per(1, ratelimit.MaxWindow+1),
 	} {
 		_, err := r.Limiter.Allow(r.Context(), "k", limit)
-		var bad *ratelimit.ConfigError
-		if !errors.As(err, &bad) {
+		if _, ok := errors.AsType[*ratelimit.ConfigError](err); !ok {
 			r.Errorf("Allow with %v: error %v, want a *ConfigError", limit, err)
 		}
 	}

@@ -42,7 +42,7 @@ func (p *plain) Allow(_ context.Context, key string, limit ratelimit.Limit) (rat
 	blocked := len(times) >= limit.Count && at < end()
 	switch p.flaw {
 	case "starts anew with every bucket":
-		blocked = blocked && end()-limit.Window >= at/limit.Window*limit.Window
+		blocked = blocked && end()-limit.Window >= at.Truncate(limit.Window)
 	case "keeps what is exactly as old as the window":
 		blocked = len(times) >= limit.Count && at <= end()
 	case "counts refusals":
