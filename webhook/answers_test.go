@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -163,7 +164,7 @@ func TestEventTellsWhatIsKnown(t *testing.T) {
 	}
 	serve(m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("bug") })), stripeRequest(stripeBody))
 	e = ev.last(t)
-	if p, ok := e.Err.(*webhook.PanicError); !ok || p.Value != "bug" || !strings.Contains(string(p.Stack), "answers_test.go") {
+	if p, ok := errors.AsType[*webhook.PanicError](e.Err); !ok || p.Value != "bug" || !strings.Contains(string(p.Stack), "answers_test.go") {
 		t.Errorf("the cause %v is not the panic with its stack", e.Err)
 	}
 	if e.Attempt != 2 || e.Fence != 2 || !e.MaybeProcessed {

@@ -84,7 +84,7 @@ func (d *inbound) call(ctx context.Context, claim Claim) (*answerBuffer, error) 
 		returned := false
 		defer func() {
 			switch p := recover(); {
-			case p == http.ErrAbortHandler:
+			case p == http.ErrAbortHandler: //nolint:errorlint // as net/http compares
 				done <- http.ErrAbortHandler
 			case p != nil:
 				done <- &PanicError{Value: p, Stack: debug.Stack()}

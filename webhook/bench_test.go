@@ -35,10 +35,12 @@ func BenchmarkMiddleware(b *testing.B) {
 	pad := `,"pad":"` + strings.Repeat("x", 2000) + `"}`
 	body := func(n int) string { return `{"id":"evt_` + strconv.Itoa(n) + `"` + pad }
 	wrap := func(b *testing.B, store webhook.Store) http.Handler {
+		b.Helper()
 		m, _ := build(b, func(c *webhook.Config) { c.Store, c.OnEvent = store, nil })
 		return m.Wrap(answering(200))
 	}
 	repeat := func(b *testing.B, h http.Handler, signature, want string) {
+		b.Helper()
 		b.ReportAllocs()
 		for b.Loop() {
 			if got := post(h, body(0), signature); got != want {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -128,9 +129,7 @@ func TestHeadersOfTheHandlersRequest(t *testing.T) {
 	r := stripeRequest(stripeBody)
 	signature := r.Header["Stripe-Signature"]
 	for _, h := range []http.Header{forged, provider} {
-		for name, values := range h {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, h)
 	}
 	before := r.Header.Clone()
 	var got http.Header

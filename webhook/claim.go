@@ -37,7 +37,7 @@ func (d *inbound) claim(ctx context.Context) (Claim, error) {
 	}
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		// Half of each pause is random, so that copies do not ask in step.
-		poll := time.NewTimer(pause/2 + rand.N(pause/2))
+		poll := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // jitter
 		select {
 		case <-poll.C:
 		case <-giveUp.C:

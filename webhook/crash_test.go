@@ -24,28 +24,26 @@ const crashVariable = "HANDRAIL_TEST_CRASH_DB"
 // TestMain lets the test binary be the process that gets killed.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(crashVariable); path != "" {
-		os.Exit(serveUntilKilled(path))
+		fmt.Fprintln(os.Stderr, serveUntilKilled(path))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
 // serveUntilKilled prints the address it serves on, then "called" when the
 // handler has been called, which never returns.
-func serveUntilKilled(path string) int {
+func serveUntilKilled(path string) error {
 	store, err := sqlstore.OpenSQLite(context.Background(), path)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
 	verifier, err := stripehook.New(stripehook.Config{Secrets: []string{stripeSecret}})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
 	m, err := webhook.New(webhook.Config{Route: "stripe", Verifier: verifier, Store: store})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
 	srv := httptest.NewServer(m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		fmt.Println("called")

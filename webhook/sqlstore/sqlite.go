@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -84,9 +85,7 @@ func sqliteURI(path string, more url.Values) string {
 		"_synchronous":  {"FULL"},
 		"_txlock":       {"immediate"},
 	}
-	for name, values := range more {
-		q[name] = values
-	}
+	maps.Copy(q, more)
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
 }
 

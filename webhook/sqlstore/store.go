@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -63,7 +64,7 @@ func (s *Store) take(ctx context.Context, key string, req webhook.ClaimRequest) 
 	if err := tx.Commit(); err != nil {
 		return webhook.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
 	}
-	c.BodyChanged = string(digest) != string(req.BodyDigest[:])
+	c.BodyChanged = !bytes.Equal(digest, req.BodyDigest[:])
 	return c, nil
 }
 
