@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	secret  = "whsec_demo_0123456789abcdef"
+	secret  = "whsec_demo_0123456789abcdef" //nolint:gosec // of the demo alone
 	payload = `{"id":"evt_demo","object":"event","type":"payment_intent.succeeded","data":{"object":{"amount":100}}}`
 )
 
@@ -59,6 +59,7 @@ func (a *app) close() error {
 }
 
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
+	//nolint:gosec // by its first words it is served as text/plain
 	fmt.Fprintf(w, "Hello from the app.\nX-Request-Id: %s\nX-Forwarded-For: %s\nHandrail-Flags: %s\n",
 		r.Header.Get("X-Request-Id"), r.Header.Get("X-Forwarded-For"), r.Header.Get("Handrail-Flags"))
 }
