@@ -107,10 +107,9 @@ func (c *call) dial() (net.Conn, error) {
 }
 
 // redial puts a new connection in the place of one that was found dead. The
-// clock of the request runs on.
+// clock of the request runs on, and what was written before stays written.
 func (c *call) redial() error {
 	c.reused = false
-	c.wrote.Store(false)
 	conn, err := c.dial()
 	if err != nil {
 		return err

@@ -331,3 +331,28 @@ func TestRequestOnADeadIdleConnection(t *testing.T) {
 		})
 	}
 }
+
+// The first attempt may have been seen, whatever becomes of the second.
+func TestRepeatThatFailsToDialWasWrittenBefore(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		var requests atomic.Int32
+		rg := newRig(t, impl, warmThen(&requests, func(*wire) bool { return false }))
+		dials := 0
+		rg.proxy.SetDial(func(ctx context.Context) (net.Conn, error) {
+			if dials++; dials > 1 {
+				return nil, syscall.ECONNREFUSED
+			}
+			return new(net.Dialer).DialContext(ctx, "tcp", rg.upstream.addr)
+		})
+		c := rg.client()
+		for _, want := range []string{"HTTP/1.1 200 ", "HTTP/1.1 502 "} {
+			c.send(get)
+			if got, err := c.message(false); !strings.HasPrefix(got, want) {
+				t.Fatalf("got %q (%v), want %s", got, err, want)
+			}
+		}
+		if err := wait(t, "the report", rg.errors); err.Kind != upstream.NoAnswer || !err.Written {
+			t.Error(err)
+		}
+	})
+}
