@@ -89,11 +89,11 @@ func freePort() (int, error) {
 		return 0, err
 	}
 	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port, nil
+	return ln.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck // a TCP listener has no other address
 }
 
 func newChild(c ChildConfig, port int, log *slog.Logger) *child {
-	cmd := exec.Command(c.Command[0], c.Command[1:]...)
+	cmd := exec.Command(c.Command[0], c.Command[1:]...) //nolint:gosec,noctx // exec runs it, and stop ends it in order
 	cmd.Env = childEnviron(c.Environ, port)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	cmd.SysProcAttr = childAttr()

@@ -58,7 +58,7 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 		if side.listener != nil {
 			server := s.newServer(side.handler)
 			s.serve(&wg, failed, server, side.listener)
-			defer func() { _ = server.Close() }()
+			defer func() { _ = server.Close() }() //nolint:gocritic // each serves until Run ends
 		}
 	}
 	s.startBackground(background, &wg, o)
