@@ -19,7 +19,7 @@ loopback, with an embedded configuration, and prints curl commands to try.`,
 			if err != nil {
 				return &exitError{code: exitFailed, err: err}
 			}
-			defer d.Close()
+			defer func() { _ = d.Close() }()
 			// The demo is the same whatever the environment says.
 			loaded, err := sidecar.Load(sidecar.Options{File: d.Config, Getenv: func(string) string { return "" }})
 			if err != nil {
