@@ -21,7 +21,7 @@ func load(addr string, answered *atomic.Int64) error {
 	for {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
-			return nil // not accepted
+			return nil //nolint:nilerr // not accepted: the load is over
 		}
 		if err := useUp(conn, answered); err != nil {
 			return err
@@ -95,7 +95,7 @@ func TestSlowRequestOutlivesTheDrainAndASecondSignalEndsIt(t *testing.T) {
 		fmt.Fprint(w, "whole")
 	}))
 	defer upstream.Close()
-	defer sync.OnceFunc(func() { close(leave) })()
+	defer close(leave)
 	p := serve(t, config(upstream.URL, ""))
 	got := make(chan answer, 1)
 	go func() { got <- p.do("GET", "/slow", "") }()
