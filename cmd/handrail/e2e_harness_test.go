@@ -56,7 +56,7 @@ func launch(t *testing.T, dir string, args []string, env ...string) *process {
 	p := &process{t: t, done: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], args...)
 	p.cmd.Dir = dir
-	p.cmd.Env = append([]string{"HANDRAIL_TEST_MAIN=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
+	p.cmd.Env = append([]string{"HANDRAIL_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
 	out, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

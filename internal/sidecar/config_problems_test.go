@@ -129,6 +129,8 @@ func TestEveryValueSpoilt(t *testing.T) {
 			continue
 		}
 		t.Run(concrete, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
 			for _, value := range spoilers {
 				spoil(t, dir, replaceValue(t, doc, base, concrete, value), value, known)
 			}
