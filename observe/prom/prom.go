@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Defaults of the optional fields of Config.
+// DefaultMaxSeries is Config.MaxSeries unless it says otherwise.
 const DefaultMaxSeries = 2000
 
 // Overflow is the label value of what came after MaxSeries was reached.
@@ -49,7 +49,8 @@ func (e *ConfigError) Error() string {
 }
 
 // Metrics is a set of metrics and their registry. It is safe for concurrent
-// use. Its methods fit the OnRequest and OnEvent fields of the other packages.
+// use. OnRequest fits observe.Config; the others are for what the program hangs
+// on the hooks of the other packages.
 type Metrics struct {
 	registry  *prometheus.Registry
 	requests  *family[requestKey, prometheus.Counter]
