@@ -74,7 +74,6 @@
 // Verification comes before anything else: a request without a valid signature
 // reaches neither the store nor the handler, and costs one read of at most
 // Config.MaxBodyBytes. Bodies, signatures and secrets are never part of an
-// error or an [Event]. Sign-offs of the middleware itself are Handrail-*
-// headers, so a service that is reachable around the middleware must not trust
-// them.
+// error or an [Event]. What the middleware vouches for, it says in Handrail-*
+// headers: a service that is reachable around the middleware must not trust them.
 package webhook
