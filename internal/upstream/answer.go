@@ -14,7 +14,7 @@ var (
 	errHeaderLong = errors.New("a header above the limit")
 	errLength     = errors.New("a malformed or ambiguous length of the answer")
 	errCoding     = errors.New("a transfer coding other than chunked")
-	errTrailer    = errors.New("a trailer that would change the framing")
+	errTrailer    = errors.New("a trailer that names what frames, or too much")
 )
 
 // An answer is the header of one response, and how its body ends.
@@ -56,6 +56,9 @@ func (s *headScan) next(b []byte) (bool, error) {
 	}
 	return done, err
 }
+
+// maxAnnounced bounds the names of one Trailer.
+const maxAnnounced = 100
 
 const statusBytes = len("HTTP/1.1 200")
 
@@ -168,7 +171,9 @@ func (a *answer) announce() error {
 			case "Transfer-Encoding", "Trailer", "Content-Length":
 				return errTrailer
 			}
-			a.announced = append(a.announced, name)
+			if a.announced = append(a.announced, name); len(a.announced) > maxAnnounced {
+				return errTrailer
+			}
 		}
 	}
 	return nil

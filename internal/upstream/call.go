@@ -205,9 +205,11 @@ func (c *call) drop() {
 // it, and what it has of memory.
 func (c *call) end() {
 	if k := c.link; k != nil && c.reusable() && (c.leave == nil || c.leave()) {
-		k.dog.headerCame() // no clock runs
-		c.link = nil
-		c.lean.pool.put(k)
+		k.dog.headerCame() // no clock runs from here on
+		if !k.dog.hasExpired() {
+			c.link = nil
+			c.lean.pool.put(k)
+		}
 	}
 	c.drop()
 	if c.inbox != nil {

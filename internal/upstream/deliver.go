@@ -109,6 +109,7 @@ func (c *call) pump() bool {
 // more reads more of the body. late: there was none for flushInterval, and
 // bytes are pending.
 func (c *call) more(pending bool) (late bool, err error) {
+	c.lean.inboxes.enlarge(c.inbox)
 	c.dog.answerWait()
 	defer c.dog.answerMoved()
 	if !pending {

@@ -8,6 +8,17 @@
 // Forwarded, when that is the configured one), and streams bodies in both
 // directions without holding more than one buffer of each.
 //
+// # Two engines
+//
+// Config.Transport chooses who carries the requests. "std" is
+// httputil.ReverseProxy on http.Transport. "lean" is an HTTP/1.1 client of our
+// own for http:// and unix:// upstreams: no goroutine for a connection, none for
+// a request without a body, one write for the header and what is there of the
+// body, the answer's header taken apart where it was read. It leaves upgrades to
+// std. Both follow the same rules; the conformance table is run over both and
+// names each difference with its reason, most of them answers that net/http
+// repairs and lean refuses.
+//
 // # When the upstream is down
 //
 // A refused dial is answered at once with 502, an upstream that does not

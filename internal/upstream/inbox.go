@@ -7,38 +7,58 @@ import (
 )
 
 const (
-	inboxSize   = 32 << 10 // of an answer at a time
-	headSize    = 2 << 10  // of a request's header, to begin with
-	keptHead    = 64 << 10 // the largest one that is kept for others
-	keptAnswers = 64 << 10
+	inboxSize = 8 << 10  // for the header of an answer and a short body
+	headSize  = 2 << 10  // for a request's header, to begin with
+	keptHead  = 64 << 10 // the largest one that is kept for other requests
+	keptSpans = 256
 )
 
-// An inbox holds what one exchange needs of memory. Idle connections have none.
+// An inbox holds what one exchange needs of memory while it waits. Idle
+// connections have none.
 type inbox struct {
 	head   []byte // the outbound header
-	buf    []byte
-	r, w   int // buf[r:w] has come and is not used yet
+	buf    []byte // small, large, or one that grew with a long header
+	r, w   int    // buf[r:w] has come and is not used yet
+	small  []byte
+	large  []byte // while bytes come faster than small takes them
 	scan   headScan
 	header http.Header // of the answer, until it is handed on
 }
 
 // inboxes keeps them for the next exchanges.
-type inboxes struct{ pool sync.Pool }
+type inboxes struct {
+	pool    sync.Pool
+	buffers *bufferPool
+}
 
 func (p *inboxes) get() *inbox {
-	if in, ok := p.pool.Get().(*inbox); ok {
-		return in
+	in, ok := p.pool.Get().(*inbox)
+	if !ok {
+		in = &inbox{head: make([]byte, 0, headSize), small: make([]byte, inboxSize), header: make(http.Header, 16)}
 	}
-	return &inbox{head: make([]byte, 0, headSize), buf: make([]byte, inboxSize), header: make(http.Header, 16)}
+	in.buf = in.small
+	return in
 }
 
 func (p *inboxes) put(in *inbox) {
-	if cap(in.head) > keptHead || len(in.buf) > keptAnswers || cap(in.scan.fields.spans) > 256 {
+	if in.large != nil {
+		p.buffers.Put(in.large)
+		in.large = nil
+	}
+	if cap(in.head) > keptHead || cap(in.scan.fields.spans) > keptSpans {
 		return
 	}
 	in.r, in.w = 0, 0
 	clear(in.header)
 	p.pool.Put(in)
+}
+
+// enlarge takes a large buffer when the small one was filled and used up.
+func (p *inboxes) enlarge(in *inbox) {
+	if in.large == nil && in.r == in.w && in.w >= inboxSize {
+		in.large = p.buffers.Get()
+		in.buf, in.r, in.w = in.large, 0, 0
+	}
 }
 
 // room makes room for more bytes behind those that are there.

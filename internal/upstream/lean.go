@@ -13,11 +13,13 @@ type lean struct {
 	std     *standard // for what lean does not carry
 	pool    linkPool
 	inboxes inboxes
-	buffers bufferPool // for uploads
+	buffers bufferPool // for uploads, and for answers that are long
 }
 
 func newLean(config Config, t target, dial dialFunc) *lean {
-	return &lean{config: config, target: t, dial: dial, std: newStandard(config, t, dial)}
+	l := &lean{config: config, target: t, dial: dial, std: newStandard(config, t, dial)}
+	l.inboxes.buffers = &l.buffers
+	return l
 }
 
 func (l *lean) closeIdle() {

@@ -150,6 +150,33 @@ func TestBodyLongerThanItsLengthEndsThere(t *testing.T) {
 	rg.proxy.CloseIdle()
 }
 
+// Options of Connection and fields are each as many as the client likes; their
+// product must not be the work.
+func TestManyOptionsAndManyFieldsAreNotMultiplied(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		rg := newRig(t, impl, func(c *wire) {
+			if m, _ := c.message(false); strings.Contains(m, "X-7: ") || !strings.Contains(m, "Y-7: ") {
+				t.Errorf("%.200q", m)
+			}
+			c.send(ok)
+		})
+		var fields, options strings.Builder
+		for i := range 20000 {
+			fmt.Fprintf(&fields, "X-%d: 1\nY-%d: 1\n", i, i)
+			fmt.Fprintf(&options, "x-%d,", i)
+		}
+		c := rg.client()
+		began := time.Now()
+		c.send("GET / HTTP/1.1\nHost: a\n" + fields.String() + "Connection: " + options.String() + "keep-alive\n\n")
+		if got, err := c.message(false); got != ok {
+			t.Errorf("got %q (%v)", got, err)
+		}
+		if d := time.Since(began); d > patience/2 {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
 // A cannedConn answers every write with the same bytes.
 type cannedConn struct {
 	net.Conn

@@ -60,9 +60,9 @@ func appendField(b []byte, name, value string) []byte {
 // appendHeader appends the fields that are not of this hop and that nobody else
 // writes. It reports false when one cannot be written.
 func appendHeader(b []byte, h http.Header) ([]byte, bool) {
-	named := h["Connection"]
+	dropped := droppedFields(h)
 	for name, values := range h {
-		if ownField(name) || len(named) > 0 && !vouched(name) && isOption(h, name) {
+		if ownField(name) || dropped[name] {
 			continue
 		}
 		if name == "User-Agent" {
@@ -99,14 +99,24 @@ func ownField(name string) bool {
 	return false
 }
 
-// isOption reports whether Connection names the field.
-func isOption(h http.Header, name string) bool {
+// droppedFields returns the fields that Connection makes hop-by-hop, and that
+// are there; nil without any.
+func droppedFields(h http.Header) map[string]bool {
+	var dropped map[string]bool
 	for option := range connectionOptions(h) {
-		if strings.EqualFold(option, name) {
-			return true
+		if strings.EqualFold(option, "keep-alive") || strings.EqualFold(option, "close") {
+			continue
 		}
+		name := http.CanonicalHeaderKey(option)
+		if _, there := h[name]; !there || ownField(name) || vouched(name) {
+			continue
+		}
+		if dropped == nil {
+			dropped = make(map[string]bool)
+		}
+		dropped[name] = true
 	}
-	return false
+	return dropped
 }
 
 func trailersWanted(te []string) bool {

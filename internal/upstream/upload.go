@@ -164,7 +164,10 @@ func (u *upload) run() {
 	for p, sent := u.piece, to.sent; ; p, sent = u.read(), false {
 		if !sent && len(p.bytes) > 0 {
 			if _, err := to.conn.Write(p.bytes); err != nil {
-				return // the answer, or its absence, tells more
+				if !hungUp(err) { // else there may be an answer
+					u.link.abort()
+				}
+				return
 			}
 		}
 		switch {
