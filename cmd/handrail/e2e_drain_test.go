@@ -120,3 +120,50 @@ func TestSlowRequestOutlivesTheDrainAndASecondSignalEndsIt(t *testing.T) {
 		t.Errorf("exit code after a second signal: %d", code)
 	}
 }
+
+func TestWebSocketHasTheDrainTimeout(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_ = rw.Flush()
+		_, _ = io.Copy(conn, rw)
+	}))
+	defer upstream.Close()
+	p := serve(t, config(upstream.URL, ""))
+	conn, err := net.Dial("tcp", p.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	r := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	p.signal(syscall.SIGTERM)
+	p.eventually("refusing connections", func() bool { return p.status("/readyz") == 0 })
+	fmt.Fprint(conn, "ping\n")
+	if line, err := r.ReadString('\n'); err != nil || line != "ping\n" {
+		t.Errorf("after SIGTERM: %q, %v", line, err)
+	}
+	_ = conn.Close()
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestSIGTERMIsSeenInAStormOfReloads(t *testing.T) {
+	p := serve(t, config(newApp(t).URL, ""))
+	for range 50 {
+		p.signal(syscall.SIGHUP)
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

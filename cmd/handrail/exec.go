@@ -64,7 +64,7 @@ func (c *command) exec(cmd *cobra.Command, options sidecar.Options, args []strin
 			environ = append(environ, name+"="+value)
 		}
 	}
-	signals, release := notify(syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGWINCH)
+	signals, release := sidecar.Notify(syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGWINCH)
 	defer release()
 	code, err := sidecar.Exec(cmd.Context(), loaded, sidecar.ChildConfig{
 		Command: args, Environ: environ, Stdin: childStdin(c.stdin), Stdout: c.stdout, Stderr: c.stderr,

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -95,11 +92,4 @@ Exit codes: 0 ok, 1 a check failed, 64 usage, 70 internal error,
 	root.SetErr(c.stderr)
 	root.AddCommand(c.serveCommand(), c.execCommand(), c.demoCommand(), c.checkCommand(), c.envCommand(), c.versionCommand())
 	return root
-}
-
-// notify delivers the signals that a sidecar acts on, until release is called.
-func notify(more ...os.Signal) (signals <-chan os.Signal, release func()) {
-	ch := make(chan os.Signal, 8)
-	signal.Notify(ch, append(more, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)...)
-	return ch, func() { signal.Stop(ch) }
 }

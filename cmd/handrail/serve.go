@@ -77,7 +77,7 @@ Logs go to standard error.`,
 
 // serve runs a sidecar until a signal ends it.
 func (c *command) serve(ctx context.Context, loaded *sidecar.Loaded, onListening func(public, admin string)) error {
-	signals, release := notify()
+	signals, release := sidecar.Notify()
 	defer release()
 	s, err := sidecar.New(ctx, loaded, c.stderr)
 	if err != nil {

@@ -73,14 +73,17 @@ func Watch(ctx context.Context, c Config) {
 	}
 	w := watcher{Config: c, told: stateOf(c.Initial, nil)}
 	w.last = w.told
-	ticker := time.NewTicker(c.Interval)
-	defer ticker.Stop()
+	// A timer that begins anew after each look: a ticker would catch up after
+	// the process has stood still, and two looks would follow each other at once.
+	timer := time.NewTimer(c.Interval)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 			w.look()
+			timer.Reset(c.Interval)
 		}
 	}
 }
@@ -102,35 +105,18 @@ type watcher struct {
 	Config
 	told state // what OnChange was told, or knew at the start
 	last state // the look before this one
-	stat os.FileInfo
 }
 
+// look reads the file each time: neither size nor times are sure to change with
+// the content.
 func (w *watcher) look() {
-	info, statErr := os.Stat(w.Path)
-	if statErr == nil && w.last == w.told && w.last.err == "" && unchanged(w.stat, info) {
-		return
-	}
 	data, err := Read(w.Path, w.MaxBytes)
 	now := stateOf(data, err)
 	stable := now == w.last
 	w.last = now
-	w.stat = nil
-	if !stable {
-		return
-	}
-	w.stat = info
-	if now == w.told {
+	if !stable || now == w.told {
 		return
 	}
 	w.told = now
 	w.OnChange(data, err)
-}
-
-// unchanged is a cheap answer to "is it the same file as before". A file that
-// was written within the last two seconds may change again within one tick of
-// its time stamp, so it is read again.
-func unchanged(before, now os.FileInfo) bool {
-	return before != nil && now != nil && os.SameFile(before, now) &&
-		before.Size() == now.Size() && before.ModTime().Equal(now.ModTime()) &&
-		time.Since(now.ModTime()) > 2*time.Second
 }

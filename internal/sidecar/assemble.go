@@ -81,15 +81,11 @@ func (s *Sidecar) newProxy(l *Loaded) (*upstream.Proxy, error) {
 		if !s.reportDelivery(r, err) {
 			upstream.AnswerError(w, r, err)
 		}
-		if err.Kind != upstream.Gone {
-			s.log.Warn("upstream failed", "kind", err.Kind.String(), "error", err.Err, "request_id", requestID(r.Context()))
-		}
+		s.logUpstream("upstream failed", r, err)
 	}
 	cfg.OnAbort = func(r *http.Request, err *upstream.Error) {
 		s.reportDelivery(r, err)
-		if err.Kind != upstream.Gone {
-			s.log.Warn("upstream broke off an answer", "kind", err.Kind.String(), "error", err.Err, "request_id", requestID(r.Context()))
-		}
+		s.logUpstream("upstream broke off an answer", r, err)
 	}
 	return upstream.New(cfg)
 }

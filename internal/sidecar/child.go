@@ -57,18 +57,21 @@ func Exec(ctx context.Context, l *Loaded, c ChildConfig, o RunOptions, log io.Wr
 		return 0, err
 	}
 	app := newChild(c, port, s.log)
+	forwarding, stop := context.WithCancel(ctx)
+	defer stop()
 	told, launched := o.OnListening, false
 	o.OnListening = func(public, admin string) {
 		launched = true
 		go app.run()
 		if err := <-app.begun; err != nil {
 			s.log.Error("the app could not be started", "command", c.Command[0], "error", err)
+		} else {
+			go follow(forwarding, o.Signals.Other, app.signal)
 		}
 		if told != nil {
 			told(public, admin)
 		}
 	}
-	o.Forward = app.signal
 	o.AppReady = app.ready
 	o.AppEnded = app.ended
 	if err = s.Run(ctx, o); !launched {
@@ -78,7 +81,7 @@ func Exec(ctx context.Context, l *Loaded, c ChildConfig, o RunOptions, log io.Wr
 	if errors.Is(err, ErrForced) {
 		timeout = 0
 	}
-	app.stop(timeout, o.Signals)
+	app.stop(timeout, o.Signals.Stop)
 	return app.code, err
 }
 
@@ -206,21 +209,10 @@ func (c *child) stop(timeout time.Duration, signals <-chan os.Signal) {
 func (c *child) awaitEnd(timeout time.Duration, signals <-chan os.Signal) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	for {
-		select {
-		case <-c.ended:
-			return
-		case <-timer.C:
-			c.log.Warn("the app did not stop in time and is killed", "timeout", timeout.String())
-			return
-		case sig := <-signals:
-			switch sig {
-			case syscall.SIGTERM, os.Interrupt:
-				return
-			case syscall.SIGHUP: // there is nothing left to reload
-			default:
-				c.signal(sig)
-			}
-		}
+	select {
+	case <-c.ended:
+	case <-signals:
+	case <-timer.C:
+		c.log.Warn("the app did not stop in time and is killed", "timeout", timeout.String())
 	}
 }

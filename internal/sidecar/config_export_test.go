@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 )
@@ -25,3 +26,9 @@ const (
 
 // Close gives back what New took, for a Sidecar that does not Run.
 func (s *Sidecar) Close() error { return s.close(context.Background()) }
+
+// WithoutQuote and PrintedLog are what keeps an upstream's bytes from the log.
+var WithoutQuote = withoutQuote
+
+// PrintedLog returns the writer of the standard log.
+func PrintedLog(log *slog.Logger) io.Writer { return printedLog{log} }

@@ -39,13 +39,13 @@ func (s *Sidecar) drain(public *http.Server, ln *drainListener, appEnded, forced
 
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Timeout)
 	defer cancel()
-	err := s.conns.quiet(ctx, forced)
+	err := s.quiet(ctx, forced)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("drain.timeout is over, what is still in flight is cut off", "timeout", cfg.Timeout.String())
 		s.endCutoff() // webhook deliveries answer now; their providers come again
 		grace, cancel := context.WithTimeout(context.Background(), cutoffGrace)
 		defer cancel()
-		if err = s.conns.quiet(grace, forced); errors.Is(err, context.DeadlineExceeded) {
+		if err = s.quiet(grace, forced); errors.Is(err, context.DeadlineExceeded) {
 			err = nil
 		}
 	} else if err == nil {
@@ -67,7 +67,7 @@ type connection struct {
 }
 
 // onState is for http.Server.ConnState. Connections that were taken over, as
-// for WebSockets, are their handler's.
+// for WebSockets, are their handler's; see Sidecar.upgraded.
 func (c *connections) onState(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,11 +91,12 @@ func (c *connections) busy() bool {
 	return false
 }
 
-// quiet waits until no connection is busy.
-func (c *connections) quiet(ctx context.Context, forced <-chan struct{}) error {
+// quiet waits until no connection is busy and no WebSocket or other upgraded
+// connection is left.
+func (s *Sidecar) quiet(ctx context.Context, forced <-chan struct{}) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for c.busy() {
+	for s.conns.busy() || s.upgraded.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -3,11 +3,14 @@ package sidecar
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/health"
+	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/webhook"
 )
@@ -104,4 +107,51 @@ func (s *Sidecar) onForwarded() {
 	}
 	s.monitor.Warn("client_identity", "a private peer sends forwarding headers, but trusted_proxies is not set")
 	s.log.Warn("a private peer sends forwarding headers that are not believed: its clients share one address; set trusted_proxies")
+}
+
+const maxErrorBytes = 300
+
+// logUpstream tells what went wrong with the upstream. Errors about what it
+// sent quote it, which may be a piece of somebody's answer: that is cut off.
+func (s *Sidecar) logUpstream(message string, r *http.Request, err *upstream.Error) {
+	if err.Kind == upstream.Gone {
+		return
+	}
+	s.log.Warn(message, "kind", err.Kind.String(), "error", withoutQuote(err.Err), "request_id", requestID(r.Context()))
+}
+
+// withoutQuote is the text of err up to what it quotes of a malformed answer,
+// and bounded.
+func withoutQuote(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	for _, word := range []string{"malformed", "invalid", "bad", "unexpected", "unsupported"} {
+		at := strings.Index(text, word)
+		if at < 0 {
+			continue
+		}
+		if end := strings.IndexAny(text[at:], ":\"'"); end >= 0 {
+			text = text[:at+end]
+		}
+	}
+	if len(text) > maxErrorBytes {
+		text = strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
+	}
+	return text
+}
+
+// A printedLog takes lines that libraries print by themselves into the log.
+type printedLog struct{ log *slog.Logger }
+
+// Write implements io.Writer. net/http quotes what an upstream sent beyond its
+// answer, which may belong to somebody: that is cut off.
+func (p printedLog) Write(line []byte) (int, error) {
+	text, _, _ := strings.Cut(strings.TrimSpace(string(line)), " starting with ")
+	if len(text) > maxErrorBytes {
+		text = strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
+	}
+	p.log.Warn(text)
+	return len(line), nil
 }

@@ -151,10 +151,14 @@ func signToHyphen(r rune) rune {
 
 func isOurs(name string) bool { return strings.HasPrefix(name, "Handrail-") }
 
+// isForwarding tells the fields by which proxies pass on who the client is and
+// what it asked for, as libraries and frameworks read them.
 func isForwarding(name string) bool {
 	switch name {
-	case clientip.Forwarded, "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
-		"X-Original-Url", "X-Rewrite-Url": // some stacks take the path from these
+	case clientip.Forwarded, "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4",
+		"Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "Fastly-Client-Ip", "Fly-Client-Ip", "Do-Connecting-Ip",
+		"X-Appengine-User-Ip", "X-Proxyuser-Ip", "Forwarded-For", "X-Forwarded", "X-Remote-Addr", "X-Remote-Ip",
+		"X-Original-Url", "X-Rewrite-Url": // some stacks take the path from these two
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-")

@@ -62,7 +62,7 @@ func runSidecar(t *testing.T, o sidecar.Options) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	listening, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- r.sidecar.Run(ctx, sidecar.RunOptions{Signals: r.signals, OnListening: func(public, admin string) {
+		done <- r.sidecar.Run(ctx, sidecar.RunOptions{Signals: sidecar.Signals{Reload: r.signals}, OnListening: func(public, admin string) {
 			r.public, r.admin = public, admin
 			close(listening)
 		}})

@@ -31,6 +31,7 @@ type Options struct {
 	// configured but chosen, and PORT names where to listen.
 	Child    bool
 	Check    bool   // the app's address may come from elsewhere
+	content  []byte // of File, when it was read before
 	childURL string // once it was chosen, so that a reload keeps it
 }
 
@@ -122,7 +123,10 @@ func (l *loader) readFile() error {
 	if file == "" {
 		file, named = DefaultFile, false
 	}
-	data, err := filewatch.Read(file, maxConfigBytes)
+	data, err := l.options.content, error(nil)
+	if data == nil {
+		data, err = filewatch.Read(file, maxConfigBytes)
+	}
 	if !named && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

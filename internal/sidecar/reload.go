@@ -12,11 +12,15 @@ import (
 // Reload reads the configuration again and puts it into force. A bad one
 // changes nothing and says so. Run calls it on SIGHUP and when the file
 // changes; calls come from Run's goroutines and are taken one at a time.
-func (s *Sidecar) Reload(ctx context.Context) {
+// Content, when it is not nil, is what the file holds: it was seen to be whole,
+// and what stands there now may not be.
+func (s *Sidecar) Reload(ctx context.Context, content []byte) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	old := s.current.Load().loaded
-	next, err := Load(old.options)
+	options := old.options
+	options.content = content
+	next, err := Load(options)
 	if err == nil {
 		err = s.install(ctx, next)
 	}
@@ -93,6 +97,6 @@ func (s *Sidecar) watchConfig(ctx context.Context) {
 	}
 	filewatch.Watch(ctx, filewatch.Config{
 		Path: s.started.File, MaxBytes: maxConfigBytes, Initial: s.started.data,
-		OnChange: func([]byte, error) { s.Reload(ctx) },
+		OnChange: func(data []byte, _ error) { s.Reload(ctx, data) },
 	})
 }

@@ -47,7 +47,7 @@ func (r *reloadable) change(more string) {
 func (r *reloadable) reload(more string) {
 	r.t.Helper()
 	r.change(more)
-	r.sidecar.Reload(r.t.Context())
+	r.sidecar.Reload(r.t.Context(), nil)
 }
 
 func (r *running) get(path string) int {
@@ -132,7 +132,7 @@ func TestFlagsOfTheCommandLineStayInForce(t *testing.T) {
 	app, none := echoApp(t), "none"
 	file := writeFile(t, t.TempDir(), "handrail.yaml", "upstream: {url: 'http://127.0.0.1:1'}\ntrusted_proxies: [loopback]\nlisten: 127.0.0.1:0\nadmin: {listen: ''}\ndrain: {delay: 0s}\n"+oneRequest)
 	r := runSidecar(t, sidecar.Options{File: file, Upstream: &app, TrustedProxies: &none, Getenv: env{}.get})
-	r.sidecar.Reload(t.Context())
+	r.sidecar.Reload(t.Context(), nil)
 	for i, want := range []int{200, 429} {
 		req, err := http.NewRequest("GET", "http://"+r.public+"/x", nil)
 		if err != nil {
@@ -354,7 +354,7 @@ func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
 				if i == 0 {
 					r.change([]string{"rate_limits: []\n", "rate_limits: [", "rate_limits: []\npaths: {encoded_slash: keep}\n"}[j%3])
 				}
-				r.sidecar.Reload(t.Context())
+				r.sidecar.Reload(t.Context(), nil)
 			}
 		})
 	}
@@ -368,7 +368,7 @@ func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
 func TestReloadsLeaveNothingBehind(t *testing.T) {
 	r := reloadableSidecar(t, echoApp(t), "rate_limits: []\n")
 	use := func() {
-		r.sidecar.Reload(t.Context())
+		r.sidecar.Reload(t.Context(), nil)
 		r.get("/")
 	}
 	for range 5 {

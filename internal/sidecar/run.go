@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -16,10 +15,8 @@ var ErrForced = errors.New("ended by a second signal before everything in flight
 
 // RunOptions connect Run with the process that it runs in.
 type RunOptions struct {
-	// Signals that the process got. SIGTERM and SIGINT drain, a second one
-	// ends at once, SIGHUP reloads; all others go to Forward.
-	Signals <-chan os.Signal
-	Forward func(os.Signal)
+	// Signals that the process gets. Those for the app are not read here.
+	Signals Signals
 
 	// AppReady blocks until the app accepts connections. Nil: it does.
 	AppReady func(context.Context) error
@@ -70,7 +67,13 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 		_ = public.Close()
 		return cause
 	}
-	wg.Go(func() { watchForced(background, o, forced) })
+	wg.Go(func() {
+		select {
+		case <-background.Done():
+		case <-o.Signals.Stop:
+			close(forced)
+		}
+	})
 	return s.drain(public, ls.public, o.AppEnded, forced)
 }
 
@@ -95,6 +98,7 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 		wg.Go(func() { _ = s.flags.Run(ctx) })
 	}
 	wg.Go(func() { s.watchConfig(ctx) })
+	wg.Go(func() { follow(ctx, o.Signals.Reload, func(os.Signal) { s.Reload(ctx, nil) }) })
 	wg.Go(func() { s.purge(ctx) })
 	wg.Go(func() {
 		if o.AppReady != nil && o.AppReady(ctx) != nil {
@@ -122,50 +126,15 @@ func (s *Sidecar) announce(l *Loaded, ls *listeners, o RunOptions) {
 
 // wait returns nil when it is time to drain.
 func (s *Sidecar) wait(ctx context.Context, o RunOptions, failed <-chan error) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-o.AppEnded:
-			return nil
-		case err := <-failed:
-			return err
-		case sig := <-o.Signals:
-			switch sig {
-			case syscall.SIGTERM, os.Interrupt:
-				s.log.Info("draining", "signal", sig.String())
-				return nil
-			case syscall.SIGHUP:
-				s.Reload(ctx)
-			default:
-				if o.Forward != nil {
-					o.Forward(sig)
-				}
-			}
-		}
+	select {
+	case <-ctx.Done():
+	case <-o.AppEnded:
+	case err := <-failed:
+		return err
+	case sig := <-o.Signals.Stop:
+		s.log.Info("draining", "signal", sig.String())
 	}
-}
-
-// watchForced closes forced when a second signal asks to end at once. The app's
-// signals go on during the drain; there is nothing left to reload.
-func watchForced(ctx context.Context, o RunOptions, forced chan<- struct{}) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case sig := <-o.Signals:
-			switch sig {
-			case syscall.SIGTERM, os.Interrupt:
-				close(forced)
-				return
-			case syscall.SIGHUP:
-			default:
-				if o.Forward != nil {
-					o.Forward(sig)
-				}
-			}
-		}
-	}
+	return nil
 }
 
 // purge removes deliveries past their retention once an hour.

@@ -39,6 +39,7 @@ type Sidecar struct {
 	reloading sync.Mutex
 	draining  atomic.Bool
 	conns     connections
+	upgraded  atomic.Int64 // handlers of requests that asked to take their connection over
 
 	cutoff    context.Context // ends webhook calls that outlast the drain
 	endCutoff context.CancelFunc
@@ -117,6 +118,10 @@ func (s *Sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() && r.Header.Get("Upgrade") == "" {
 		w.Header().Set("Connection", "close")
 	}
+	if r.Header.Get("Upgrade") != "" {
+		s.upgraded.Add(1)
+		defer s.upgraded.Add(-1)
+	}
 	s.current.Load().handler.ServeHTTP(w, r)
 }
 
@@ -159,8 +164,8 @@ func newLogger(c ObserveConfig, level *slog.LevelVar, out io.Writer) *slog.Logge
 // The process is the sidecar's, so that its globals may be set here.
 func takeOverLogs(to *slog.Logger) {
 	log.SetFlags(0)
-	log.SetOutput(slog.NewLogLogger(to.Handler(), slog.LevelWarn).Writer()) // http.Transport
-	redis.SetLogger(redisLog{to})                                           // each failed attempt to connect
+	log.SetOutput(printedLog{to})
+	redis.SetLogger(redisLog{to}) // each failed attempt to connect
 }
 
 // redisLog implements the Redis client's logger.
