@@ -117,7 +117,7 @@ func (s *Sidecar) logUpstream(message string, r *http.Request, err *upstream.Err
 	if err.Kind == upstream.Gone {
 		return
 	}
-	s.log.Warn(message, "kind", err.Kind.String(), "error", withoutQuote(err.Err), "request_id", requestID(r.Context()))
+	s.log.Warn(message, "kind", err.Kind.String(), "error", withoutQuote(err.Err), "request_id", requestID(r.Context())) //nolint:sloglint // a literal of the caller
 }
 
 // withoutQuote is the text of err up to what it quotes of a malformed answer,
@@ -152,6 +152,6 @@ func (p printedLog) Write(line []byte) (int, error) {
 	if len(text) > maxErrorBytes {
 		text = strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
 	}
-	p.log.Warn(text)
+	p.log.Warn(text) //nolint:sloglint // the message is the library's
 	return len(line), nil
 }
