@@ -31,12 +31,13 @@ const (
 	checkUpstream = "upstream"
 	checkDatabase = "database"
 	checkRedis    = "redis"
+	checkWebhooks = "webhooks"
 	checkMemory   = "memory"
 	checkDisk     = "disk"
 )
 
 func isBuiltinCheck(name string) bool {
-	return slices.Contains([]string{checkUpstream, checkDatabase, checkRedis, checkMemory, checkDisk}, name)
+	return slices.Contains([]string{checkUpstream, checkDatabase, checkRedis, checkWebhooks, checkMemory, checkDisk}, name)
 }
 
 // checks are those of the design, then those configured.
@@ -59,6 +60,9 @@ func (c *Config) checks(upstream func(context.Context) error, s *stores) ([]heal
 	}
 	if s.redis != nil {
 		out = append(out, check(checkRedis, c.redisCritical(), "datastore", redisPing(s.redis)))
+	}
+	if len(c.Webhooks) > 0 {
+		out = append(out, check(checkWebhooks, true, "datastore", s.check))
 	}
 	out = append(out,
 		check(checkMemory, false, "system", health.Memory()),

@@ -154,6 +154,17 @@ func (s *stores) deliveries(ctx context.Context, kind string) (webhook.Store, er
 	return opened, nil
 }
 
+// check reports whether deliveries can be recorded.
+func (s *stores) check(ctx context.Context) error {
+	s.mu.Lock()
+	store := s.sqlite
+	s.mu.Unlock()
+	if store == nil {
+		return nil // no route needs it
+	}
+	return store.Check(ctx)
+}
+
 // purge forgets deliveries whose retention is over.
 func (s *stores) purge(ctx context.Context) error {
 	s.mu.Lock()

@@ -43,6 +43,12 @@ CREATE INDEX handrail_deliveries_expires_at ON handrail_deliveries (expires_at);
 // ErrSchemaNewer is returned for a database that a later version has written.
 var ErrSchemaNewer = errors.New("sqlstore: the database has a newer schema than this program knows")
 
+// ErrFileGone is returned while the file that was opened is not the one at its
+// path: it was removed or replaced. What would be recorded now would be lost at
+// the next start, so nothing is, until the file is back or the store is opened
+// anew.
+var ErrFileGone = errors.New("sqlstore: the database file was removed or replaced; restart to begin a new one")
+
 // sqliteReaders is how many reads run side by side. SQLite has one writer.
 const sqliteReaders = 4
 
@@ -75,11 +81,22 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	}
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
-	return &Store{read: read, write: write, q: sqliteDialect.render()}, nil
+	opened, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlstore: %w", err), read.Close(), write.Close())
+	}
+	present := func() error {
+		if now, err := os.Stat(path); err != nil || !os.SameFile(opened, now) {
+			return ErrFileGone
+		}
+		return nil
+	}
+	return &Store{read: read, write: write, q: sqliteDialect.render(), present: present}, nil
 }
 
 func sqliteURI(path string, more url.Values) string {
 	q := url.Values{
+		"mode":          {"rw"}, // the file is there; SQLite would make a public one
 		"_busy_timeout": {"5000"},
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},

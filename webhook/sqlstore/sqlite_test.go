@@ -323,3 +323,38 @@ func BenchmarkSQLite(b *testing.B) {
 		}
 	})
 }
+
+// Removing the file by hand must not lead to answers that a restart forgets.
+func TestNothingIsRecordedInAFileThatIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data", "webhooks.db")
+	s, err := sqlstore.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	req := webhook.ClaimRequest{Lease: time.Minute, Retention: time.Hour}
+	c, err := s.Claim(t.Context(), "stripe/evt_1", req)
+	if err != nil || s.Check(t.Context()) != nil {
+		t.Fatalf("with the file: %v, %v", err, s.Check(t.Context()))
+	}
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	_, claimErr := s.Claim(t.Context(), "stripe/evt_2", req)
+	for step, err := range map[string]error{
+		"claim":    claimErr,
+		"complete": s.Complete(t.Context(), "stripe/evt_1", c.Fence, nil),
+		"release":  s.Release(t.Context(), "stripe/evt_1", c.Fence, false),
+		"check":    s.Check(t.Context()),
+	} {
+		if !errors.Is(err, sqlstore.ErrFileGone) {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Complete(t.Context(), "stripe/evt_1", c.Fence, nil); err != nil {
+		t.Errorf("with the file back: %v", err)
+	}
+}

@@ -18,13 +18,36 @@ import (
 type Store struct {
 	read, write *sql.DB
 	q           queries
+	// present returns an error when what the connections have open is no longer
+	// what a restart would open. Nil: that cannot be.
+	present func() error
 }
 
-// Claim implements [webhook.Store]. Errors: those of the database.
+// Check reports whether the store can do its work, for a health check. Errors:
+// [ErrFileGone], those of the database.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.here(); err != nil {
+		return err
+	}
+	_, err := s.Lookup(ctx, "")
+	return err
+}
+
+func (s *Store) here() error {
+	if s.present == nil {
+		return nil
+	}
+	return s.present()
+}
+
+// Claim implements [webhook.Store]. Errors: [ErrFileGone], those of the database.
 //
 // A key that cannot be claimed costs one read, which takes no lock: a storm of
 // duplicates does not hold up first deliveries.
 func (s *Store) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
+	if err := s.here(); err != nil {
+		return webhook.Claim{}, err
+	}
 	for {
 		r, err := s.get(ctx, s.read, key)
 		if err != nil {
@@ -68,8 +91,8 @@ func (s *Store) take(ctx context.Context, key string, req webhook.ClaimRequest) 
 	return c, nil
 }
 
-// Complete implements [webhook.Store]. Errors: [webhook.ErrStaleFence], those
-// of the database.
+// Complete implements [webhook.Store]. Errors: [webhook.ErrStaleFence],
+// [ErrFileGone], those of the database.
 func (s *Store) Complete(ctx context.Context, key string, fence int64, answer *webhook.Answer) error {
 	var status, contentType, body any
 	if answer != nil {
@@ -91,6 +114,9 @@ func (s *Store) Kill(ctx context.Context, key string, fence int64) error {
 }
 
 func (s *Store) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer ...any) error {
+	if err := s.here(); err != nil {
+		return err
+	}
 	args := append([]any{key, fence, int64(to), flag(maybe)}, answer...)
 	res, err := s.write.ExecContext(ctx, s.q.settle, args...)
 	if err != nil {
