@@ -5,17 +5,19 @@ import (
 	"net/http"
 
 	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/internal/httpx"
 )
 
-// CookieKey takes the targeting key from a cookie. A visitor can set the cookie
-// to any value and so choose where to fall: flags are not authorization.
+// CookieKey takes the targeting key from a cookie, as it is sent, but for quotes
+// around it. A cookie that applications could read differently counts as none:
+// one that is there twice, in other letter case or in several Cookie headers,
+// or whose value holds blanks, commas, quotes, backslashes or bytes beyond
+// ASCII. A visitor can set the cookie to any value and so choose where to fall:
+// flags are not authorization.
 func CookieKey(name string) func(*http.Request) string {
 	return func(r *http.Request) string {
-		c, err := r.Cookie(name)
-		if err != nil {
-			return ""
-		}
-		return c.Value
+		value, _ := httpx.LoneCookie(r, name)
+		return value
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/internal/httpx"
 )
 
 // part is one component of a policy's subject.
@@ -96,18 +97,20 @@ func headerValue(r *http.Request, name string) string {
 	return ""
 }
 
-// cookieValue is the one value of a cookie, percent-decoded where it can be:
-// frameworks that decode would take each spelling for the same session.
+// cookieValue is the one value of a cookie, percent-decoded: frameworks that
+// decode would take each spelling for the same session. What the application
+// would make of a cookie that can be read in several ways is not known, so that
+// counts as none.
 func cookieValue(r *http.Request, name string) string {
-	cookies := r.CookiesNamed(name)
-	if len(cookies) != 1 {
+	value, ok := httpx.LoneCookie(r, name)
+	if !ok {
 		return ""
 	}
-	value := cookies[0].Value
-	if decoded, err := url.PathUnescape(value); err == nil {
-		return decoded
+	decoded, err := url.PathUnescape(value)
+	if err != nil {
+		return ""
 	}
-	return value
+	return decoded
 }
 
 // keyMaker turns subjects into keys of the store. What it works with is pooled,

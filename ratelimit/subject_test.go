@@ -103,7 +103,13 @@ func TestSubjects(t *testing.T) {
 		{"a cookie that does not parse is the empty one", cookie, none, cookies("sid=a\x01"), true},
 		{"quotes around a cookie do not count", cookie, cookies("sid=a"), cookies(`sid="a"`), true},
 		{"percent escapes of a cookie are decoded", cookie, cookies("sid=ab%2F"), cookies("sid=%61b%2f"), true},
-		{"bad percent escapes of a cookie stay", cookie, cookies("sid=%61%zz"), cookies("sid=a%zz"), false},
+		{"a cookie with bad percent escapes is the empty one", cookie, none, cookies("sid=%61%zz"), true},
+		{"a cookie repeated in a form that net/http drops is the empty one", cookie, none, cookies(`sid="\141bc"; sid=b`), true},
+		{"a cookie repeated beyond ASCII is the empty one", cookie, none, cookies("sid=abc\xc2\xa0; sid=b"), true},
+		{"a cookie repeated in other letter case is the empty one", cookie, none, cookies("SID=a; sid=b"), true},
+		{"a cookie repeated with its name encoded is the empty one", cookie, none, cookies("%73id=a; sid=b"), true},
+		{"a cookie within quotes is the empty one", cookie, none, cookies(`a="; sid=b; c="`), true},
+		{"a cookie of a second line is the empty one", cookie, none, with("Cookie", "a=1", "sid=b"), true},
 		{"parts are framed", []string{"header:a", "header:b"}, with("A", "xB"), with("B", "xB"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -232,6 +238,27 @@ func FuzzSubject(f *testing.F) {
 		same := trim(a1) == trim(a2) && trim(b1) == trim(b2)
 		if x, y := key(with("A", a1), with("B", b1)), key(with("A", a2), with("B", b2)); (x == y) != same {
 			t.Errorf("(%q %q) and (%q %q): keys %s and %s", a1, b1, a2, b2, x, y)
+		}
+	})
+}
+
+// FuzzCookieSubject: a request that does not count under the empty cookie
+// counts under what net/http reads, and that is one value.
+func FuzzCookieSubject(f *testing.F) {
+	key := keyOf(f, ratelimit.Config{}, "cookie:sid")
+	empty := key()
+	f.Add("sid=a")
+	f.Add(`sid="\141bc"; sid=r1`)
+	f.Add("sid=abc\xc2\xa0; sid=r1")
+	f.Add("sid=a%2fb; x=%zz")
+	f.Fuzz(func(t *testing.T, line string) {
+		got := key(with("Cookie", line))
+		if got == empty {
+			return
+		}
+		r := login(with("Cookie", line))
+		if c := r.CookiesNamed("sid"); len(c) != 1 || got != key(with("Cookie", "sid="+c[0].Value)) {
+			t.Errorf("%q counts as one cookie, net/http reads %v", line, c)
 		}
 	})
 }
