@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/handrail-go/handrail/internal/clientip"
 )
@@ -121,10 +122,31 @@ func (m *Middleware) reserveAll(r *http.Request, list []reservation) (_ []reserv
 }
 
 func (p *policy) matches(r *http.Request) bool {
-	if len(p.methods) > 0 && !slices.Contains(p.methods, r.Method) {
+	if len(p.methods) > 0 && !p.hasMethod(r.Method) && !p.overridden(r.Header) {
 		return false
 	}
 	return p.paths == nil || p.paths.Match(r.URL)
+}
+
+// hasMethod compares without regard to letter case, as frameworks do that
+// upper-case the method of a request.
+func (p *policy) hasMethod(method string) bool {
+	return slices.ContainsFunc(p.methods, func(m string) bool { return strings.EqualFold(m, method) })
+}
+
+// overridden reports whether a header by which frameworks let a request change
+// its method names one of p's.
+func (p *policy) overridden(h http.Header) bool {
+	for _, name := range [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
+		for _, value := range h[name] {
+			for method := range strings.SplitSeq(value, ",") {
+				if p.hasMethod(strings.TrimSpace(method)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (m *Middleware) identity(r *http.Request) clientip.Identity {

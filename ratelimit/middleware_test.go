@@ -193,6 +193,31 @@ func TestOnlyWhatThePolicyMatchesIsCounted(t *testing.T) {
 	a.want(429, 1, path("POST", "/api/auth/callback/credentials"))
 }
 
+func TestMethodsMatchInEverySpellingThatAFrameworkKnows(t *testing.T) {
+	method := func(m string, edit ...func(*http.Request)) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Method = m
+			for _, e := range edit {
+				e(r)
+			}
+		}
+	}
+	a := newApp(t, one(policy(func(p *ratelimit.Policy) { p.Limit = 1 })))
+	a.want(200, 3, method("PUT"))
+	a.want(200, 3, method("PUT", with("X-HTTP-Method-Override", "DELETE"), with("X-Method", "POST")))
+	a.want(200, 1)
+	for _, m := range []string{"post", "Post", "pOsT"} {
+		a.want(429, 1, method(m))
+	}
+	for _, header := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
+		a.want(429, 1, method("GET", with(header, "POST")))
+		a.want(429, 1, method("PUT", with(header, " post\t")))
+		a.want(429, 1, method("PUT", with(header, "DELETE, POST")))
+		a.want(429, 1, method("PUT", with(header, "DELETE", "POST")))
+		a.want(429, 1, method("POST", with(header, "PUT"))) // not every framework heeds it
+	}
+}
+
 func TestNoPolicyMeansNoLimit(t *testing.T) {
 	a := newApp(t, ratelimit.Config{})
 	a.want(200, 100)
