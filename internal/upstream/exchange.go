@@ -219,6 +219,9 @@ func (ex *exchange) failure(err error) *Error {
 	e := &Error{Written: ex.wrote.Load(), Err: err}
 	var bodyErr error
 	if ex.body != nil {
+		if ex.in.Context().Err() != nil {
+			ex.body.stop(handoverTime) // net/http cancels before a read that failed returns
+		}
 		bodyErr = ex.body.failed()
 	}
 	var dial net.Error

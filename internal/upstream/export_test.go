@@ -63,3 +63,17 @@ func ReadAnswer(src io.Reader, method string) (Answer, error) {
 	out.Trailer, out.Rest = a.framing.trailer, in.unread()
 	return out, nil
 }
+
+// MaxIdle is maxIdleConns.
+const MaxIdle = maxIdleConns
+
+// IdleAfter puts the connections into a pool and returns how many it kept, and
+// how to empty it.
+func IdleAfter(conns []net.Conn) (kept int, closeIdle func()) {
+	p := new(linkPool)
+	config := Config{}.withDefaults()
+	for _, c := range conns {
+		p.put(newLink(c, &config))
+	}
+	return len(p.idle), p.closeIdle
+}

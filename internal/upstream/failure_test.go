@@ -53,6 +53,11 @@ func TestErrorTellsWhetherTheRequestWasWritten(t *testing.T) {
 				return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 			},
 		},
+		{
+			name: "a dial that takes longer than the header may", send: get, kind: upstream.Timeout, status: "504",
+			dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+			opts: []rigOption{withConfig(func(c *upstream.Config) { c.Timeout = 50 * time.Millisecond })},
+		},
 		{name: "closed without an answer", serve: hangUp, send: post, kind: upstream.NoAnswer, written: true, status: "502"},
 		{
 			name: "closed in the middle of the header", send: get, kind: upstream.NoAnswer, written: true, status: "502",

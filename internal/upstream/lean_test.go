@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +74,31 @@ func TestIdleConnectionThatHasSpokenIsNotUsed(t *testing.T) {
 	}
 	if _, seen := rg.upstream.connections(); seen != 50 {
 		t.Errorf("50 requests on %d connections", seen)
+	}
+}
+
+// A countedConn knows whether it was closed.
+type countedConn struct {
+	net.Conn
+	closed *atomic.Int32
+}
+
+func (c countedConn) Close() error { c.closed.Add(1); return c.Conn.Close() }
+
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	var closed atomic.Int32
+	conns := make([]net.Conn, upstream.MaxIdle+10)
+	for i := range conns {
+		near, far := net.Pipe()
+		t.Cleanup(func() { _ = far.Close() })
+		conns[i] = countedConn{near, &closed}
+	}
+	kept, closeIdle := upstream.IdleAfter(conns)
+	if kept != upstream.MaxIdle || closed.Load() != 10 {
+		t.Errorf("%d kept, %d closed", kept, closed.Load())
+	}
+	if closeIdle(); int(closed.Load()) != len(conns) {
+		t.Errorf("%d of %d closed", closed.Load(), len(conns))
 	}
 }
 

@@ -26,7 +26,7 @@ func TestMalformedRequestsReachNoUpstream(t *testing.T) {
 			"chunked not last":              start + "Transfer-Encoding: chunked, identity\n\n0\n\n",
 			"chunked behind another coding": start + "Transfer-Encoding: gzip, chunked\n\n0\n\n",
 			"chunked twice":                 start + chunked + chunked + "\n0\n\n",
-			"a coding behind a bare LF":      start + "Transfer-Encoding: \vchunked\n\n0\n\n",
+			"a coding behind a bare LF":     start + "Transfer-Encoding: \vchunked\n\n0\n\n",
 			"no Host":                       "GET / HTTP/1.1\n\n",
 			"two Hosts":                     "GET / HTTP/1.1\nHost: a\nHost: b\n\n",
 			"a Host with a space":           "GET / HTTP/1.1\nHost: a b\n\n",

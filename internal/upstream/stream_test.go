@@ -197,8 +197,11 @@ func TestEarlyAnswerArrivesWhileTheBodyIsComing(t *testing.T) {
 }
 
 // An app that refuses an upload answers and closes without reading the rest:
-// its system resets the connection, and writing to it fails.
+// its system resets the connection, and writing to it fails. A busy system with
+// several processors may handle the reset ahead of the answer, which is lost
+// then, whoever asked; seldom.
 func TestEarlyAnswerSurvivesTheReset(t *testing.T) {
+	const rounds, mostLost = 20, 2
 	for name, head := range map[string]string{
 		"a known length": "Content-Length: 4000000\n\n",
 		"chunks":         "Transfer-Encoding: chunked\n\n3D0900\n", // one chunk of as many
@@ -210,17 +213,25 @@ func TestEarlyAnswerSurvivesTheReset(t *testing.T) {
 						c.send(refusal)
 					}
 				})
-				for range 20 {
+				lost := 0
+				for range rounds {
 					c := rg.client()
 					c.send("POST / HTTP/1.1\nHost: a.example\n" + head)
 					go func() {
 						_, _ = c.Write(make([]byte, 4000000)) // fails when the proxy closes
 					}()
 					got, err := c.message(false)
-					if !strings.HasPrefix(got, "HTTP/1.1 413 ") || !strings.HasSuffix(got, "\nbig") {
+					switch {
+					case strings.HasPrefix(got, "HTTP/1.1 502 "):
+						lost++
+						<-rg.errors
+					case !strings.HasPrefix(got, "HTTP/1.1 413 ") || !strings.HasSuffix(got, "\nbig"):
 						t.Fatalf("got %q (%v)", got, err)
 					}
 					_ = c.Close()
+				}
+				if lost > mostLost {
+					t.Errorf("%d of %d answers were lost", lost, rounds)
 				}
 			})
 		})
