@@ -1,12 +1,13 @@
 package ratelimit
 
-// entry is one key. It stands at position index of shard.blocked or shard.open.
+// entry is one key. It stands at position index of its class's blocked or open.
 type entry struct {
 	key     string
 	times   admissions
 	limit   Limit // of the last call
 	until   int64 // end of the block, when blocked
 	index   int
+	class   uint8 // its position in shard.classes
 	blocked bool
 	recent  bool // admitted since the hand last came by
 }
@@ -19,6 +20,7 @@ func (e *entry) expired(now int64) bool {
 func (s *shard) init(maxKeys int) {
 	s.max = maxKeys
 	s.keys = make(map[string]*entry)
+	s.classes = []*class{{}}
 }
 
 // entry returns the entry of key, a new one when there is none.
@@ -27,18 +29,19 @@ func (s *shard) entry(key string, limit Limit, now int64) *entry {
 		e.limit = limit
 		return e
 	}
-	s.unblock(now)
-	s.sweep(now)
+	id := s.intern(key)
+	c := s.classes[id]
+	s.tidy(c, now)
 	var e *entry
 	if len(s.keys) < s.max {
 		e = new(entry)
 	} else {
-		e = s.victim()
+		e = s.largest(c).victim()
 		s.drop(e)
 	}
-	*e = entry{key: key, limit: limit, index: len(s.open)}
+	*e = entry{key: key, limit: limit, class: id}
 	e.times.reset()
-	s.open = append(s.open, e)
+	c.add(e)
 	s.keys[key] = e
 	return e
 }
@@ -56,93 +59,19 @@ func (s *shard) admit(e *entry, now int64) Decision {
 func (s *shard) settle(e *entry, now int64) {
 	end, full := e.times.blockedUntil(e.limit)
 	if full && end > e.times.later(now) {
-		if e.blocked && e.until == end {
-			return
+		if !e.blocked || e.until != end {
+			s.classes[e.class].block(e, end)
 		}
-		s.detach(e)
-		e.until, e.blocked = end, true
-		s.blocked.push(e)
 		return
 	}
 	if e.blocked {
-		s.reopen(e)
+		s.classes[e.class].reopen(e)
 	}
-}
-
-// reopen moves e from blocked to open.
-func (s *shard) reopen(e *entry) {
-	s.detach(e)
-	e.blocked, e.index = false, len(s.open)
-	s.open = append(s.open, e)
-}
-
-// unblock reopens what has ceased to be blocked. Every key that comes in pays
-// for two, so the work of a call is bounded and nothing is left waiting.
-func (s *shard) unblock(now int64) {
-	for range 2 {
-		if len(s.blocked) == 0 || s.blocked[0].until > now {
-			return
-		}
-		s.reopen(s.blocked[0])
-	}
-}
-
-// sweep moves the hand by two and drops what has expired there.
-func (s *shard) sweep(now int64) {
-	for range 2 {
-		if len(s.open) == 0 {
-			return
-		}
-		e := s.under()
-		if e.expired(now) {
-			s.drop(e)
-			continue
-		}
-		s.hand++
-	}
-}
-
-// victim is the key to drive out of a full shard: an open one that was not
-// admitted since the hand last came by, else the blocked one that ends first.
-func (s *shard) victim() *entry {
-	if len(s.open) == 0 {
-		return s.blocked[0]
-	}
-	for {
-		e := s.under()
-		if !e.recent {
-			return e
-		}
-		e.recent = false
-		s.hand++
-	}
-}
-
-// under is the open entry under the hand. There must be one.
-func (s *shard) under() *entry {
-	if s.hand >= len(s.open) {
-		s.hand = 0
-	}
-	return s.open[s.hand]
 }
 
 func (s *shard) drop(e *entry) {
-	s.detach(e)
+	s.classes[e.class].detach(e)
 	delete(s.keys, e.key)
-}
-
-// detach takes e out of blocked or open.
-func (s *shard) detach(e *entry) {
-	if e.blocked {
-		s.blocked.remove(e.index)
-		return
-	}
-	last := len(s.open) - 1
-	moved := s.open[last]
-	s.open[e.index] = moved
-	moved.index = e.index
-	s.open[last] = nil
-	s.open = s.open[:last]
 }
 
 // blockHeap is a binary heap by until that tells its entries where they are.

@@ -26,10 +26,15 @@ type MemoryConfig struct {
 // It starts no goroutine.
 //
 // At most MaxKeys keys are kept, spread over shards of equal size. A new key in
-// a full shard takes the place of one that is not blocked and was not admitted
-// of late; only when every key of the shard is blocked does the one go whose
-// block ends first. A key that is driven out begins anew. Keys without a live
-// admission are dropped as new ones come.
+// a full shard takes the place of one of the policy that holds the most keys
+// there, so that a flood of new subjects drives out those of its own policy and
+// not another's. Of these it is one that is not blocked and was not admitted of
+// late; only when every one of them is blocked does the one go whose block ends
+// first. A key that is driven out begins anew. Keys without a live admission are
+// dropped as new ones come.
+//
+// The policy of a key is the key up to its last colon. Of more than 32 in a
+// shard, those that came last count as one.
 //
 // A clock that steps backward neither admits more nor blocks anything beyond
 // the window plus the step.
@@ -165,14 +170,12 @@ func (m *Memory) shard(key string) *shard {
 	return &m.shards[maphash.String(m.seed, key)%uint64(len(m.shards))]
 }
 
-// shard is one lock's worth of keys. Every key is in exactly one of open and
-// blocked.
+// shard is one lock's worth of keys. Every key belongs to one class.
 type shard struct {
 	mu      sync.Mutex
 	keys    map[string]*entry
-	open    []*entry  // not known to be blocked; a clock hand goes round
-	blocked blockHeap // blocked as of its last decision; the first to end on top
-	hand    int
+	classes []*class // the first takes what has none of its own
+	turn    int      // the class to tidy next
 	max     int
 	_       [32]byte // keeps neighbours' locks off this cache line
 }

@@ -94,6 +94,96 @@ func TestAFloodOfKeysFreesNobodyWhoIsBlocked(t *testing.T) {
 	}
 }
 
+// TestAFloodDrivesOutItsOwnPolicyAlone fills a Memory under one policy while
+// clients of others have used up a part of their limits.
+func TestAFloodDrivesOutItsOwnPolicyAlone(t *testing.T) {
+	for name, tt := range map[string]struct{ maxKeys, clients, flood int }{
+		"one shard":   {1000, 300, 20_000},
+		"many shards": {ratelimit.DefaultMaxKeys, 2000, 200_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, tt.maxKeys)
+			auth, sess := ratelimit.Limit{Count: 8, Window: time.Hour}, ratelimit.Limit{Count: 100, Window: time.Hour}
+			client := func(i int) string { return fmt.Sprintf("handrail:{default:auth:%d}", i) }
+			for i := range tt.clients {
+				for range 7 {
+					b.allow(client(i), auth)
+				}
+			}
+			for i := range tt.flood {
+				b.allow(fmt.Sprintf("handrail:{default:sess:%d}", i), sess)
+			}
+			if n := b.Len(); n > tt.maxKeys {
+				t.Errorf("%d keys kept, want at most %d", n, tt.maxKeys)
+			}
+			for i := range tt.clients {
+				if !b.allow(client(i), auth).Allowed || b.allow(client(i), auth).Allowed {
+					t.Fatalf("client %d began anew", i)
+				}
+			}
+		})
+	}
+}
+
+func TestTwoFloodsShareTheRoom(t *testing.T) {
+	const maxKeys = 1000
+	b := newBox(t, maxKeys)
+	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
+	key := func(policy string, i int) string { return fmt.Sprintf("handrail:{default:%s:%d}", policy, i) }
+	for i := range 5 * maxKeys {
+		b.allow(key("a", i), limit)
+		b.Advance(time.Microsecond)
+	}
+	for i := range 5 * maxKeys {
+		b.allow(key("b", i), limit)
+		b.Advance(time.Microsecond)
+	}
+	for _, policy := range []string{"a", "b"} {
+		for i := range maxKeys / 2 {
+			if b.allow(key(policy, 5*maxKeys-1-i), limit).Allowed {
+				t.Fatalf("%s: of its newest keys, number %d is gone", policy, i)
+			}
+		}
+	}
+}
+
+// TestMoreKindsOfKeysThanAreToldApart: the table of policies is bounded, and
+// what is not in it counts all the same.
+func TestMoreKindsOfKeysThanAreToldApart(t *testing.T) {
+	const maxKeys = 500
+	b := newBox(t, maxKeys)
+	limit := ratelimit.Limit{Count: 1, Window: time.Minute}
+	for round := range 3 {
+		for i := range maxKeys {
+			key := fmt.Sprintf("kind%d.%d:x", round, i)
+			if !b.allow(key, limit).Allowed || b.allow(key, limit).Allowed {
+				t.Fatalf("%s is not counted", key)
+			}
+		}
+		if n := b.Len(); n != maxKeys {
+			t.Fatalf("%d keys kept, want %d", n, maxKeys)
+		}
+		b.Advance(time.Minute)
+	}
+}
+
+func TestExpiredKeysOfAnIdlePolicyGoAsNewOnesCome(t *testing.T) {
+	b := newBox(t, 1000)
+	limit := ratelimit.Limit{Count: 2, Window: time.Minute}
+	for i := range 300 {
+		for range 1 + i%2 { // half of them blocked
+			b.allow(fmt.Sprint("idle:", i), limit)
+		}
+	}
+	b.Advance(time.Minute)
+	for i := range 600 {
+		b.allow(fmt.Sprint("busy:", i), limit)
+	}
+	if n := b.Len(); n != 600 {
+		t.Errorf("%d keys kept, want the 600 that live", n)
+	}
+}
+
 func TestWhenAllAreBlockedTheFirstToEndMakesRoom(t *testing.T) {
 	b := newBox(t, 3)
 	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
