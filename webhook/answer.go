@@ -101,6 +101,14 @@ func unavailable(outcome Outcome, code string, err error) reply {
 	return reply{outcome: outcome, status: http.StatusServiceUnavailable, code: code, retryAfter: retryAfter, err: err}
 }
 
+func tooLarge() reply {
+	return reply{outcome: OutcomeBodyTooLarge, status: http.StatusRequestEntityTooLarge, code: "body_too_large"}
+}
+
+func invalidSignature(cause error) reply {
+	return reply{outcome: OutcomeInvalidSignature, status: http.StatusBadRequest, code: "invalid_signature", err: cause}
+}
+
 func duplicate(stored *Answer) reply {
 	rep := reply{outcome: OutcomeDuplicate, status: http.StatusOK, said: "duplicate", mark: "duplicate"}
 	if stored != nil {

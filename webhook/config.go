@@ -14,7 +14,9 @@ const (
 	defaultTimeout      = 20 * time.Second
 	defaultMaxBodyBytes = 1 << 20
 	maxMaxBodyBytes     = 64 << 20
-	defaultRetention    = 168 * time.Hour
+	// defaultBufferedBodies is how many bodies of the largest size are held.
+	defaultBufferedBodies = 64
+	defaultRetention      = 168 * time.Hour
 
 	maxTimeout   = time.Hour
 	maxLease     = 24 * time.Hour
@@ -35,9 +37,11 @@ type Config struct {
 	// Store keeps what became of each event. Required. Routes may share one.
 	Store Store
 
-	// Timeout bounds a delivery from the moment its body is read: waiting for
-	// another copy and the call of the handler. It is below the time the
-	// provider waits for an answer. 1 ms to 1 h. Zero means 20 s.
+	// Timeout bounds the reading of the body, and then, anew, the rest of the
+	// delivery: waiting for another copy and the call of the handler. It is
+	// below the time the provider waits for an answer. 1 ms to 1 h. Zero means
+	// 20 s. A body that stops coming is cut off where the ResponseWriter, or
+	// one that it unwraps to, has SetReadDeadline, as those of net/http do.
 	Timeout time.Duration
 	// Lease is how long a claim is exclusive: at least, and by default when
 	// zero, Timeout + 10 s; at most 24 h.
@@ -49,6 +53,12 @@ type Config struct {
 	// MaxBodyBytes is the largest body that is accepted, at most 64 MiB. Zero
 	// means 1 MiB. Bodies are held in memory, before they are verified.
 	MaxBodyBytes int64
+	// MaxBufferedBytes is what the bodies of all deliveries under way may take
+	// together, of this Middleware: at least MaxBodyBytes. Each counts by what
+	// has come of it, up to twice that, until it is answered. A delivery for
+	// which nothing is left is answered 503 and not read on. Zero means 64
+	// times MaxBodyBytes.
+	MaxBufferedBytes int64
 
 	// DiscardStatuses are the statuses (400 to 599) by which the handler says
 	// that an event must never be sent again: the provider is told that all
@@ -102,6 +112,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxBodyBytes == 0 {
 		c.MaxBodyBytes = defaultMaxBodyBytes
 	}
+	if c.MaxBufferedBytes == 0 {
+		c.MaxBufferedBytes = defaultBufferedBodies * c.MaxBodyBytes
+	}
 	if c.DiscardStatuses == nil {
 		c.DiscardStatuses = []int{410}
 	}
@@ -142,8 +155,11 @@ func (c Config) validate() error {
 			bad("Retention", c.Retention.String(), fmt.Sprintf("must not be below the time %s may retry for, %s", p.Name, p.RetryHorizon))
 		}
 	}
-	if c.MaxBodyBytes < 1 || c.MaxBodyBytes > maxMaxBodyBytes {
+	switch {
+	case c.MaxBodyBytes < 1 || c.MaxBodyBytes > maxMaxBodyBytes:
 		bad("MaxBodyBytes", strconv.FormatInt(c.MaxBodyBytes, 10), "must be 1 to "+strconv.Itoa(maxMaxBodyBytes))
+	case c.MaxBufferedBytes < c.MaxBodyBytes:
+		bad("MaxBufferedBytes", strconv.FormatInt(c.MaxBufferedBytes, 10), "must not be below MaxBodyBytes")
 	}
 	for i, s := range c.DiscardStatuses {
 		if s < 400 || s > 599 {

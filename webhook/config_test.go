@@ -47,6 +47,7 @@ func TestConfig(t *testing.T) {
 		"a retention below the lease":             {func(c *webhook.Config) { c.Verifier, c.Retention = fixedID("1"), time.Second }, []string{"Retention"}},
 		"a negative body limit":                   {func(c *webhook.Config) { c.MaxBodyBytes = -1 }, []string{"MaxBodyBytes"}},
 		"a body limit above 64 MiB":               {func(c *webhook.Config) { c.MaxBodyBytes = 64<<20 + 1 }, []string{"MaxBodyBytes"}},
+		"room for less than one body":             {func(c *webhook.Config) { c.MaxBufferedBytes = 1<<20 - 1 }, []string{"MaxBufferedBytes"}},
 		"statuses that are no refusals":           {func(c *webhook.Config) { c.DiscardStatuses = []int{410, 200, 600} }, []string{"DiscardStatuses[1]", "DiscardStatuses[2]"}},
 		"several problems are all told, at once":  {func(c *webhook.Config) { c.Route, c.Store, c.MaxBodyBytes = "", nil, -1 }, []string{"Route", "Store", "MaxBodyBytes"}},
 		"a timeout so long that it overflows all": {func(c *webhook.Config) { c.Timeout = 1<<63 - 1 }, []string{"Timeout"}},

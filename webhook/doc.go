@@ -58,8 +58,10 @@
 //	the store failed              503 webhook_store_unavailable
 //	the secrets are out of reach  503 webhook_secret_unavailable
 //	Config.Drain has ended        503 draining
+//	too many bodies in memory     503 overloaded
 //	refused                       400 invalid_signature, no_event_id, id_reuse, incomplete_body;
-//	                              405 method_not_allowed; 413 body_too_large
+//	                              405 method_not_allowed; 413 body_too_large;
+//	                              408 incomplete_body, when it did not come within Config.Timeout
 //
 // Handrail-Webhook says processed, duplicate, dead or in-flight.
 //
@@ -72,8 +74,11 @@
 // # Security
 //
 // Verification comes before anything else: a request without a valid signature
-// reaches neither the store nor the handler, and costs one read of at most
-// Config.MaxBodyBytes. Bodies, signatures and secrets are never part of an
+// reaches neither the store nor the handler. It costs one read of at most
+// Config.MaxBodyBytes within Config.Timeout, and none when the provider's header
+// is absent. All such reads together hold at most Config.MaxBufferedBytes: who
+// sends that much at a time keeps others' deliveries away, as 503, until they
+// are sent again, so put a limit by address before the middleware. Bodies, signatures and secrets are never part of an
 // error or an [Event]. What the middleware vouches for, it says in Handrail-*
 // headers: a service that is reachable around the middleware must not trust them.
 package webhook

@@ -60,6 +60,8 @@ const (
 	OutcomeStoreError Outcome = "store_error"
 	// OutcomeDraining: Config.Drain had ended before the handler was called.
 	OutcomeDraining Outcome = "draining"
+	// OutcomeOverloaded: MaxBufferedBytes were held by other deliveries.
+	OutcomeOverloaded Outcome = "overloaded"
 	// OutcomeInvalidSignature: the message was refused; Err says why.
 	OutcomeInvalidSignature Outcome = "invalid_signature"
 	// OutcomeSecretUnavailable: the message could not be judged.
@@ -71,7 +73,8 @@ const (
 	OutcomeIDReuse Outcome = "id_reuse"
 	// OutcomeBodyTooLarge: the body is above MaxBodyBytes.
 	OutcomeBodyTooLarge Outcome = "body_too_large"
-	// OutcomeBodyIncomplete: the body could not be read to its end.
+	// OutcomeBodyIncomplete: the body could not be read to its end, or not
+	// within Timeout.
 	OutcomeBodyIncomplete Outcome = "body_incomplete"
 	// OutcomeMethodNotAllowed: the method is not POST.
 	OutcomeMethodNotAllowed Outcome = "method_not_allowed"

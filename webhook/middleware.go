@@ -11,9 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/handrail-go/handrail/internal/httpx"
 )
 
 const (
@@ -30,8 +29,10 @@ const (
 // whatever it started for a request has ended, or has been left behind for
 // ignoring its context, when the request's ServeHTTP returns.
 type Middleware struct {
-	cfg      Config
-	provider string
+	cfg       Config
+	provider  string
+	signature string       // the provider's SignatureHeader
+	held      atomic.Int64 // bytes of bodies
 }
 
 // New returns a Middleware. Errors: every problem of cfg at once, each a
@@ -41,7 +42,8 @@ func New(cfg Config) (*Middleware, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Middleware{cfg: cfg, provider: cfg.Verifier.Provider().Name}, nil
+	p := cfg.Verifier.Provider()
+	return &Middleware{cfg: cfg, provider: p.Name, signature: p.SignatureHeader}, nil
 }
 
 // Wrap returns the handler of the route, which calls next for each event. It
@@ -53,6 +55,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			started: m.cfg.Now(),
 			event:   Event{Route: m.cfg.Route, Provider: m.provider, SecretIndex: -1},
 		}
+		defer d.letGo()
 		rep := d.handle()
 		rep.write(w, r)
 		d.tell(rep.outcome, rep.err)
@@ -69,6 +72,7 @@ type inbound struct {
 	event   Event
 
 	body     []byte
+	held     int64 // bytes that count towards MaxBufferedBytes
 	verified Verified
 	id       string // the event id, bounded
 	deadline time.Time
@@ -117,21 +121,25 @@ func (d *inbound) handle() reply {
 	return unavailable(OutcomeStoreError, "webhook_store_unavailable", errors.New("webhook: store returned an "+claim.Status.String()))
 }
 
-// readAndVerify touches neither the store nor the handler.
+// readAndVerify touches neither the store nor the handler. What can be refused
+// by its header is, before its body is read.
 func (d *inbound) readAndVerify() (reply, bool) {
-	body, err := httpx.ReadBody(d.r, d.m.cfg.MaxBodyBytes)
-	switch {
-	case errors.Is(err, httpx.ErrBodyTooLarge):
-		return reply{outcome: OutcomeBodyTooLarge, status: http.StatusRequestEntityTooLarge, code: "body_too_large"}, false
-	case err != nil:
-		return reply{outcome: OutcomeBodyIncomplete, status: http.StatusBadRequest, code: "incomplete_body", err: err}, false
+	if d.r.ContentLength > d.m.cfg.MaxBodyBytes {
+		return tooLarge(), false
+	}
+	if d.m.signature != "" && d.r.Header.Get(d.m.signature) == "" {
+		return invalidSignature(ErrNoSignature), false
+	}
+	body, rep, ok := d.readBody()
+	if !ok {
+		return rep, false
 	}
 	v, err := d.m.cfg.Verifier.Verify(Message{Header: d.r.Header, Body: body, Now: d.m.cfg.Now()})
 	switch {
 	case errors.Is(err, ErrSecretUnavailable):
 		return unavailable(OutcomeSecretUnavailable, "webhook_secret_unavailable", err), false
 	case err != nil:
-		return reply{outcome: OutcomeInvalidSignature, status: http.StatusBadRequest, code: "invalid_signature", err: err}, false
+		return invalidSignature(err), false
 	}
 	d.event.SecretIndex = v.SecretIndex
 	d.event.EventType, d.event.APIVersion = bounded(v.Type), bounded(v.APIVersion)

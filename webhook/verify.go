@@ -33,6 +33,10 @@ type Provider struct {
 	// deliver an event by itself; 0 when that is not known. Config.Retention
 	// is not below it.
 	RetryHorizon time.Duration
+	// SignatureHeader is the header without which no message is valid, for
+	// example "Stripe-Signature": a request that lacks it is refused before its
+	// body is read. Empty: there is no such header.
+	SignatureHeader string
 }
 
 // Message is one delivery as it arrived.

@@ -53,7 +53,7 @@ func TestReadBody(t *testing.T) {
 			if tc.body != nil {
 				r.Body = io.NopCloser(tc.body)
 			}
-			got, err := httpx.ReadBody(r, tc.limit)
+			got, err := httpx.ReadBody(r, tc.limit, nil)
 			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) || string(got) != tc.want {
 				t.Errorf("%q, %v; want %q, %v", got, err, tc.want, tc.err)
 			}
@@ -63,7 +63,7 @@ func TestReadBody(t *testing.T) {
 
 func TestReadBodyRefusesAnAnnouncedLengthWithoutReading(t *testing.T) {
 	r := &http.Request{ContentLength: 11, Body: io.NopCloser(panicking{})}
-	if _, err := httpx.ReadBody(r, 10); !errors.Is(err, httpx.ErrBodyTooLarge) {
+	if _, err := httpx.ReadBody(r, 10, nil); !errors.Is(err, httpx.ErrBodyTooLarge) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -77,7 +77,7 @@ func TestReadBodyOfAConnection(t *testing.T) {
 	}
 	results := make(chan result, 1)
 	srv := quietServer(t, func(_ http.ResponseWriter, r *http.Request) {
-		b, err := httpx.ReadBody(r, 10)
+		b, err := httpx.ReadBody(r, 10, nil)
 		results <- result{b, err}
 	})
 	tests := []struct {
@@ -117,7 +117,7 @@ func FuzzReadBody(f *testing.F) {
 	f.Add([]byte("abc"), int64(math.MaxInt64), int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, body []byte, length, limit int64) {
 		r := &http.Request{ContentLength: length, Body: io.NopCloser(bytes.NewReader(body))}
-		got, err := httpx.ReadBody(r, limit)
+		got, err := httpx.ReadBody(r, limit, nil)
 		tooLarge := int64(len(body)) > limit || length > limit
 		if tooLarge != errors.Is(err, httpx.ErrBodyTooLarge) {
 			t.Errorf("%d bytes announced as %d, limit %d: %v", len(body), length, limit, err)
@@ -126,4 +126,44 @@ func FuzzReadBody(f *testing.F) {
 			t.Errorf("got %q, want %q", got, body)
 		}
 	})
+}
+
+// TestReadBodyHoldsWhatArrived counts what is granted while a body comes, and
+// what is held in the end.
+func TestReadBodyHoldsWhatArrived(t *testing.T) {
+	const mib = 1 << 20
+	for _, tc := range []struct {
+		rule           string
+		length         int64
+		limit, arrived int
+		most           int64
+	}{
+		{"a stalled body holds a first buffer", mib, mib, 0, 4 << 10},
+		{"one that stalls on the way, twice what came", mib, mib, 300_000, 600_000},
+		{"one of known length, that and a byte", 700_000, mib, 700_000, 700_001},
+		{"a short one of known length", 2000, mib, 2000, 2001},
+		{"one of unknown length, twice what came", -1, mib, 300_000, 600_000},
+		{"never more than the limit", -1, mib, mib, mib},
+		{"nothing is announced and nothing came", -1, mib, 0, 4 << 10},
+	} {
+		var granted int64
+		r := &http.Request{ContentLength: tc.length, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", tc.arrived)))}
+		b, err := httpx.ReadBody(r, int64(tc.limit), func(n int64) bool { granted += n; return true })
+		if err != nil || len(b) != tc.arrived {
+			t.Fatalf("%s: %d bytes, %v", tc.rule, len(b), err)
+		}
+		if granted > tc.most || int64(cap(b)) > tc.most+1 || granted < int64(tc.arrived) {
+			t.Errorf("%s: %d bytes granted, %d held, want at most %d", tc.rule, granted, cap(b), tc.most)
+		}
+	}
+}
+
+func TestReadBodyEndsWhereNoMoreIsGranted(t *testing.T) {
+	body := strings.NewReader(strings.Repeat("x", 1<<20))
+	left := int64(100_000)
+	r := &http.Request{ContentLength: 1 << 20, Body: io.NopCloser(body)}
+	_, err := httpx.ReadBody(r, 1<<20, func(n int64) bool { left -= n; return left >= 0 })
+	if read := 1<<20 - body.Len(); !errors.Is(err, httpx.ErrNoRoom) || read > 100_000 {
+		t.Errorf("%d bytes were read, %v", read, err)
+	}
 }

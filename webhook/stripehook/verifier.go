@@ -98,7 +98,7 @@ func New(cfg Config) (*Verifier, error) {
 
 // Provider implements [webhook.Verifier].
 func (v *Verifier) Provider() webhook.Provider {
-	return webhook.Provider{Name: Name, RetryHorizon: retryHorizon}
+	return webhook.Provider{Name: Name, RetryHorizon: retryHorizon, SignatureHeader: signatureHeader}
 }
 
 // Verify implements [webhook.Verifier]. The id, the type and the API version
