@@ -36,16 +36,23 @@ const (
 
 // A Policy limits the requests that it matches, by subject.
 type Policy struct {
-	Name    string   // unique; 1 to 64 of A–Z a–z 0–9 . _ -; part of the store's key
-	Methods []string // as in "POST"; empty means every method
-	Paths   []string // patterns with *, {name} and **; empty means every path
-	Exact   bool     // match Paths case-sensitively, with trailing slash and ;params
+	Name  string   // unique; 1 to 64 of A–Z a–z 0–9 . _ -; part of the store's key
+	Paths []string // patterns with *, {name} and **; empty means every path
+	Exact bool     // match Paths case-sensitively, with trailing slash and ;params
+
+	// Methods are in upper case, as in "POST"; empty means every method. They
+	// match in any letter case, and a request matches as well whose
+	// X-HTTP-Method-Override, X-HTTP-Method or X-Method-Override names one. A
+	// _method in a form or a query is not looked at.
+	Methods []string
 
 	// Key is what a subject is made of: "ip", "header:NAME", "cookie:NAME";
 	// several make one composite key. Empty means "ip" alone. A header or cookie
 	// that is absent, empty or sent more than once counts as the empty value, so
 	// that leaving it out or repeating it leads to one shared subject, never
-	// past the limit. Cookie values are compared percent-decoded.
+	// past the limit. So does a cookie that frameworks may read differently.
+	// Anybody can fill that subject: see the package's Subjects. Cookie values
+	// are compared percent-decoded.
 	Key        []string
 	IPv6Prefix int // bits of an IPv6 address that make a subject; 0 means 64
 

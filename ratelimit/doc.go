@@ -52,6 +52,14 @@
 // clients choose their address. IPv6 clients count by their /64, since one
 // client commands all of it.
 //
+// # Subjects
+//
+// All requests without the header or cookie of a policy, or with two of them,
+// are one subject. Nobody gets past a limit by leaving it out, but anybody can
+// use that subject up for all others without one, and anybody can make up
+// values, each a new subject. A policy by header or cookie therefore belongs
+// behind or beside one by ip.
+//
 // # What the store sees
 //
 // Keys are handrail:{<namespace>:<policy>:<digest>}. The digest hides subjects

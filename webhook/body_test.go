@@ -170,7 +170,9 @@ func TestWhatADeliveryHeldIsLetGo(t *testing.T) {
 	}))
 	chunked := func(r *http.Request) *http.Request { r.ContentLength = -1; return r }
 	for round := range 3 {
-		event := func(kind string, n int) *http.Request { return stripeRequest(pad(fmt.Sprintf("%s.%d", kind, round), n)) }
+		event := func(kind string, n int) *http.Request {
+			return stripeRequest(pad(fmt.Sprintf("%s.%d", kind, round), n))
+		}
 		forged, broken := event("forged", maxBody), event("broken", maxBody)
 		forged.Header.Set("Stripe-Signature", stripeHeader("x", time.Now()))
 		broken.Body = io.NopCloser(io.MultiReader(strings.NewReader(pad("x", maxBody/2)), failingBody{}))
