@@ -3,7 +3,7 @@ package ratelimit
 import "strings"
 
 // maxClasses bounds the classes of a shard.
-const maxClasses = 32
+const maxClasses = 32 // fits entry.class
 
 // class holds the keys of one policy in a shard. Every key is in exactly one of
 // open and blocked.
@@ -23,7 +23,7 @@ func (s *shard) intern(key string) uint8 {
 	free := 0
 	for i, c := range s.classes {
 		if c.name == name {
-			return uint8(i) //nolint:gosec // below maxClasses
+			return uint8(i)
 		}
 		if i > 0 && c.size() == 0 {
 			free = i
@@ -36,7 +36,7 @@ func (s *shard) intern(key string) uint8 {
 		free = len(s.classes)
 		s.classes = append(s.classes, &class{name: strings.Clone(name)})
 	}
-	return uint8(free) //nolint:gosec // below maxClasses
+	return uint8(free)
 }
 
 // largest is the class that holds the most keys, c when it is one of several.

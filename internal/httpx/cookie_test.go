@@ -101,7 +101,7 @@ func simpleCookie(header string) map[string][]string {
 	}
 	for rest := string(runes); rest != ""; {
 		m := pattern.FindStringSubmatchIndex(rest)
-		if m == nil || m[1] == 0 {
+		if m == nil {
 			break
 		}
 		if m[4] < 0 {
