@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,46 @@ func TestBodyThatStallsIsCutAfterTheTimeout(t *testing.T) {
 			t.Errorf("%s: event %+v", name, e)
 		}
 	}
+}
+
+// deaf is a connection that takes the first deadline back, as one does whose
+// reader extends it in the same moment.
+type deaf struct {
+	*httptest.ResponseRecorder
+	asked int
+	woken chan struct{}
+}
+
+func (c *deaf) SetReadDeadline(time.Time) error {
+	if c.asked++; c.asked == 2 {
+		close(c.woken)
+	}
+	return nil
+}
+
+func (c *deaf) Read([]byte) (int, error) {
+	<-c.woken
+	return 0, os.ErrDeadlineExceeded
+}
+func (*deaf) Close() error { return nil }
+
+func TestBodyThatStallsIsCutAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := build(t, func(c *webhook.Config) { c.Store = untouchable{t: t} })
+		conn := &deaf{ResponseRecorder: httptest.NewRecorder(), woken: make(chan struct{})}
+		r := stripeRequest(stripeBody)
+		r.Body = conn
+		start := time.Now()
+		m.Wrap(answering(200)).ServeHTTP(conn, r)
+		answerIs(t, conn.Result(), 408, `{"error":"incomplete_body"}`, "")
+		if took := time.Since(start); took != 21*time.Second {
+			t.Errorf("took %v, want the timeout and a second", took)
+		}
+		time.Sleep(time.Minute)
+		if conn.asked != 2 {
+			t.Errorf("%d deadlines were set, the last ones after the answer", conn.asked)
+		}
+	})
 }
 
 // pad is an event of n bytes.
