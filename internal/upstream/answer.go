@@ -43,14 +43,12 @@ type headScan struct {
 // next scans what b has more than before, and reports whether the header is
 // complete: it ends at fields.at then.
 func (s *headScan) next(b []byte) (bool, error) {
-	done, err := false, error(nil)
 	if s.line == 0 {
-		done, err = s.statusLine(b)
-		if !done || err != nil {
+		if done, err := s.statusLine(b); !done || err != nil {
 			return false, err
 		}
 	}
-	done, err = s.fields.next(b)
+	done, err := s.fields.next(b)
 	if err == nil && (s.fields.at > maxHeaderBytes || !done && len(b) > maxHeaderBytes) {
 		return false, errHeaderLong
 	}
@@ -123,7 +121,8 @@ func (s *headScan) answer(b []byte, method string, h http.Header) (answer, error
 		}
 		a.keepAlive = a.keepAlive || strings.EqualFold(name, "keep-alive")
 	}
-	return a, a.frame(method)
+	err := a.frame(method)
+	return a, err
 }
 
 // frame tells how the body ends (RFC 9112 section 6.3).

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -134,9 +135,7 @@ func compareAnswers(t *testing.T, got upstream.Answer, rest, data []byte, method
 	for _, name := range got.Announced {
 		trailer[name] = nil
 	}
-	for name, values := range got.Trailer {
-		trailer[name] = values
-	}
+	maps.Copy(trailer, got.Trailer)
 	type seen struct {
 		Status          int
 		Header, Trailer http.Header

@@ -76,6 +76,7 @@ var (
 
 // newBenchApp answers every request with the same bytes, and allocates nothing.
 func newBenchApp(b *testing.B) string {
+	b.Helper()
 	body := `{"data":"` + strings.Repeat("x", 1024-11) + `"}`
 	answer := []byte(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 	up := newRawUpstream(b, func(c *wire) {
@@ -117,6 +118,7 @@ func (p *benchPool) Get() []byte {
 func (p *benchPool) Put(b []byte) { p.pool.Put((*[32 << 10]byte)(b)) }
 
 func benchRequest(b *testing.B) *http.Request {
+	b.Helper()
 	r := httptest.NewRequest("GET", "http://a.example/api/items?id=7", nil)
 	for name, v := range map[string]string{"User-Agent": "bench/1.0", "Accept": "application/json", "Accept-Encoding": "gzip, br", "Cookie": "sid=0123456789abcdef"} {
 		r.Header.Set(name, v)
@@ -136,6 +138,7 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 func (s *sink) Write(p []byte) (int, error) { s.n += len(p); return len(p), nil }
 
 func benchHandler(b *testing.B, h http.Handler) {
+	b.Helper()
 	r := benchRequest(b)
 	w := &sink{h: http.Header{}}
 	b.ReportAllocs()
@@ -152,10 +155,12 @@ func benchHandler(b *testing.B, h http.Handler) {
 }
 
 func reportCPU(b *testing.B, began time.Duration) {
+	b.Helper()
 	b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N), "cpu-ns/op")
 }
 
 func benchWhole(b *testing.B, h http.Handler, clients int, req []byte) {
+	b.Helper()
 	ln := listen(b)
 	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = server.Serve(ln) }() // until Close
@@ -199,6 +204,7 @@ type benchClient struct {
 }
 
 func newBenchClient(b *testing.B, addr string, req []byte) *benchClient {
+	b.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		b.Fatal(err)

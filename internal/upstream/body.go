@@ -60,7 +60,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		b.ended.Store(true)
 		copyTrailer(b.trailer, b.ex.in.Trailer)
 	case err != nil:
@@ -103,7 +103,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	b.ex.dog.answerWait()
 	n, err := b.ReadCloser.Read(p)
 	b.ex.dog.answerMoved()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.ex.readErr = err
 	}
 	return n, err

@@ -20,7 +20,7 @@ func (c *call) deliver() {
 	prepareHeader(own, a.header)
 	for name, values := range a.header {
 		if prior := own[name]; len(prior) > 0 {
-			values = append(prior[:len(prior):len(prior)], values...)
+			values = append(slices.Clip(prior), values...)
 		}
 		own[name] = values
 	}
@@ -92,11 +92,11 @@ func (c *call) pump() bool {
 				return false
 			}
 			pending = false
-		case err == io.EOF && f.kind == bodyUntilClose:
+		case errors.Is(err, io.EOF) && f.kind == bodyUntilClose:
 			return true
 		case err != nil:
 			c.readErr = err
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				c.readErr = io.ErrUnexpectedEOF
 			}
 			return false

@@ -157,7 +157,7 @@ func TestBrokenAnswerPanicsForAnyCaller(t *testing.T) {
 			c.send("HTTP/1.1 200 OK\nContent-Length: 10\n\nabc")
 		})
 		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
+			if p, _ := recover().(error); !errors.Is(p, http.ErrAbortHandler) {
 				t.Errorf("recovered %v", p)
 			}
 			if err := wait(t, "the report", rg.aborts); err.Kind != upstream.Truncated || !err.Written {

@@ -153,8 +153,7 @@ func isTokenRune(r rune) bool {
 // elements after it, ours among them, into one string.
 func priorForwarded(lines []string) string {
 	kept := ""
-	for i := len(lines) - 1; i >= 0; i-- {
-		line := lines[i]
+	for _, line := range slices.Backward(lines) {
 		for end := len(line); ; {
 			cut := lastComma(line[:end])
 			if _, ok := forwardedParameter(line[cut+1:end], ""); !ok {

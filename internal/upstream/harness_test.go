@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,9 +132,7 @@ func (rg *rig) serve(o rigOptions) {
 		rg.t.Fatal(err)
 	}
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range o.header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), o.header)
 		rg.proxy.ServeHTTP(w, r.WithContext(clientip.NewContext(r.Context(), resolver.Resolve(r))))
 	})
 	if o.wrap != nil {
@@ -238,6 +239,7 @@ type wire struct {
 }
 
 func newWire(t testing.TB, c net.Conn) *wire {
+	t.Helper()
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return &wire{Conn: c, t: t, br: bufio.NewReader(c)}
 }
@@ -270,7 +272,7 @@ func (c *wire) expectClose() {
 	if len(rest) > 0 {
 		c.t.Errorf("%q before the connection was closed", rest)
 	}
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.t.Error("the connection was not closed")
 	}
 }

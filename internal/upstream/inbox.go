@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -105,7 +106,7 @@ func (in *inbox) answer(src io.Reader, method string) (answer, error) {
 			return a, err
 		}
 		if err := in.fill(src); err != nil {
-			if err == io.EOF && in.r < in.w {
+			if errors.Is(err, io.EOF) && in.r < in.w {
 				err = io.ErrUnexpectedEOF
 			}
 			return answer{}, err

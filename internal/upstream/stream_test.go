@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ func TestLargeBodiesPassUnchanged(t *testing.T) {
 		if err := wait(t, "the upload", done); err != nil {
 			t.Fatal(err)
 		}
-		if string(sent.Sum(nil)) != string(got.Sum(nil)) {
+		if !bytes.Equal(sent.Sum(nil), got.Sum(nil)) {
 			t.Error("the bytes changed on the way")
 		}
 	})

@@ -101,6 +101,7 @@ func timed(t *testing.T, impl implementation, serve func(*wire), f func(*timedRi
 }
 
 func timelessWire(t testing.TB, c net.Conn) *wire {
+	t.Helper()
 	w := newWire(t, c)
 	_ = c.SetDeadline(time.Time{})
 	return w

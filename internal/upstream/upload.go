@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -209,7 +210,7 @@ func (u *upload) read() piece {
 
 func (u *upload) sized(data []byte, err error) piece {
 	p := piece{bytes: data, from: u.base, last: u.left == 0}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if !p.last {
@@ -219,7 +220,7 @@ func (u *upload) sized(data []byte, err error) piece {
 }
 
 func (u *upload) chunk(data []byte, err error) piece {
-	p := piece{from: u.base, last: err == io.EOF}
+	p := piece{from: u.base, last: errors.Is(err, io.EOF)}
 	end := u.base + len(data)
 	if len(data) > 0 {
 		var size [chunkSize]byte
