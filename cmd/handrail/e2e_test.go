@@ -92,7 +92,10 @@ func TestThreeSidecarsOnOneRedisAdmitEight(t *testing.T) {
 	a := newApp(t)
 	var sidecars []*process
 	for range 3 {
-		sidecars = append(sidecars, serve(t, config(a.URL, ""), "REDIS_URL="+redis.URL()))
+		sidecars = append(sidecars, serve(t, config(a.URL, `
+rate_limits:
+  - {name: auth, match: {methods: [POST], paths: ["/login"]}, limit: 8, window: 10m, on_store_error: deny}
+`), "REDIS_URL="+redis.URL()))
 	}
 	var wg sync.WaitGroup
 	statuses := make(chan int, 90)
@@ -105,11 +108,14 @@ func TestThreeSidecarsOnOneRedisAdmitEight(t *testing.T) {
 	for s := range statuses {
 		counts[s]++
 	}
-	if counts[200] != loginLimit || counts[429] != 90-loginLimit {
+	// A busy machine may not hear from Redis within 100 ms. Such a request is
+	// refused, and may have taken a place.
+	lost := counts[503]
+	if n := counts[200]; n > loginLimit || n < loginLimit-lost || n+counts[429]+lost != 90 {
 		t.Errorf("statuses of 90 concurrent logins: %v", counts)
 	}
-	if n := len(a.requests("/login")); n != loginLimit {
-		t.Errorf("the app saw %d logins", n)
+	if n := len(a.requests("/login")); n != counts[200] {
+		t.Errorf("the app saw %d logins, %d were admitted", n, counts[200])
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/handrail-go/handrail/internal/strictyaml"
+	"github.com/handrail-go/handrail/internal/upstream"
 )
 
 // Environments of a deployment. The zero configuration is production.
@@ -64,6 +65,7 @@ type UpstreamConfig struct {
 	URL         string        `yaml:"url"`
 	Timeout     time.Duration `yaml:"timeout"`      // until response headers
 	IdleTimeout time.Duration `yaml:"idle_timeout"` // between bytes
+	Transport   string        `yaml:"transport"`    // std or lean
 }
 
 // PathsConfig says what to do with ambiguous paths.
@@ -199,7 +201,7 @@ func defaults(getenv func(string) string) Config {
 		Environment:       Production,
 		ForwardedHeader:   "X-Forwarded-For",
 		UnderscoreHeaders: "drop",
-		Upstream:          UpstreamConfig{Timeout: time.Minute, IdleTimeout: 5 * time.Minute},
+		Upstream:          UpstreamConfig{Timeout: time.Minute, IdleTimeout: 5 * time.Minute, Transport: upstream.TransportStandard},
 		Paths:             PathsConfig{EncodedSlash: "refuse"},
 		Redis:             getenv("REDIS_URL"),
 		Database:          getenv("DATABASE_URL"),

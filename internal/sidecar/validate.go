@@ -13,6 +13,7 @@ import (
 
 	"github.com/handrail-go/handrail/internal/clientip"
 	"github.com/handrail-go/handrail/internal/route"
+	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/ratelimit"
 )
 
@@ -24,6 +25,7 @@ func (l *loader) validate() {
 	l.oneOf("forwarded_header", l.ForwardedHeader, clientip.XForwardedFor, clientip.Forwarded)
 	l.oneOf("underscore_headers", l.UnderscoreHeaders, "drop", "keep")
 	l.oneOf("paths.encoded_slash", l.Paths.EncodedSlash, "refuse", "keep")
+	l.oneOf("upstream.transport", l.Upstream.Transport, upstream.TransportStandard, upstream.TransportLean)
 	l.oneOf("observe.log.format", l.Observe.Log.Format, "json", "text")
 	l.oneOf("observe.log.level", l.Observe.Log.Level, "debug", "info", "warn", "error")
 	l.between("upstream.timeout", l.Upstream.Timeout, time.Millisecond, time.Hour)
