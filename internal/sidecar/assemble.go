@@ -70,13 +70,7 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 func (s *Sidecar) newProxy(l *Loaded) (*upstream.Proxy, error) {
 	cfg := l.upstreamConfig()
 	// What the sidecar says itself, the upstream cannot say.
-	cfg.OnResponse = func(_ *http.Request, _ int, header http.Header) {
-		for name := range header {
-			if isOurs(name) || name == "X-Request-Id" {
-				delete(header, name)
-			}
-		}
-	}
+	cfg.Reserved = func(name string) bool { return isOurs(name) || name == "X-Request-Id" }
 	cfg.OnError = func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
 		if !s.reportDelivery(r, err) {
 			upstream.AnswerError(w, r, err)

@@ -96,14 +96,18 @@ func (b *requestBody) failed() error {
 // An answerBody is the upstream's body on its way to the client.
 type answerBody struct {
 	io.ReadCloser
-	ex *exchange
+	ex  *exchange
+	res *http.Response // its trailer is complete at the end of the body
 }
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	b.ex.dog.answerWait()
 	n, err := b.ReadCloser.Read(p)
 	b.ex.dog.answerMoved()
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
+		b.ex.config.withoutReserved(b.res.Trailer)
+	case err != nil:
 		b.ex.readErr = err
 	}
 	return n, err

@@ -78,6 +78,23 @@ type Config struct {
 	// does, status 101 included, and may change its header. r is the request
 	// as it reached the proxy. Nil: nothing.
 	OnResponse func(r *http.Request, status int, header http.Header)
+
+	// Reserved tells, by its canonical name, a response field that only this
+	// side may send. What the upstream says in it is removed, after OnResponse
+	// saw it: from the header, from 1xx answers and from trailers. Nil: none.
+	Reserved func(name string) bool
+}
+
+// withoutReserved removes the reserved fields of h.
+func (c *Config) withoutReserved(h http.Header) {
+	if c.Reserved == nil {
+		return
+	}
+	for name := range h {
+		if c.Reserved(http.CanonicalHeaderKey(name)) {
+			delete(h, name)
+		}
+	}
 }
 
 // A target is a parsed Config.URL.

@@ -287,6 +287,13 @@ func answerRows() []row {
 			h.Del("Handrail-Outcome")
 		}
 	})}
+	reserved := answer("reserved fields reach the client from no part of an answer",
+		"HTTP/1.1 103 Early Hints\nHandrail-Webhook: processed\n\n"+
+			"HTTP/1.1 200 OK\nContent-Type: a/b\nHandrail-Webhook: processed\nTransfer-Encoding: chunked\nTrailer: Handrail-Webhook\n\n3\nabc\n0\nHandrail-Webhook: processed\nHandrail-Other: 1\nDigest: x\n\n", "")
+	reserved.want = []string{"HTTP/1.1 103 Early Hints\n\n", "HTTP/1.1 200 OK\nContent-Type: a/b\nTransfer-Encoding: chunked\n\nabcDigest: x\n"}
+	reserved.opts = []rigOption{withConfig(func(c *upstream.Config) {
+		c.Reserved = func(name string) bool { return strings.HasPrefix(name, "Handrail-") }
+	})}
 	return []row{
 		answer("a body with a length keeps it", ok, ok),
 		answer("a chunked body stays chunked", "HTTP/1.1 200 OK\nContent-Type: a/b\nTransfer-Encoding: chunked\n\n3\nabc\n2\nde\n0\n\n",
@@ -297,7 +304,7 @@ func answerRows() []row {
 			"HTTP/1.1 200 OK\nContent-Type: a/b\nTransfer-Encoding: chunked\n\nabcDigest: x\n"),
 		answer("trailers of an empty body", "HTTP/1.1 200 OK\nContent-Type: a/b\nTransfer-Encoding: chunked\nTrailer: Digest\n\n0\nDigest: x\nX-B: y\n\n",
 			"HTTP/1.1 200 OK\nContent-Type: a/b\nTrailer: Digest\nTransfer-Encoding: chunked\n\nDigest: x\nX-B: y\n"),
-		untilClose, old, outer, hook,
+		untilClose, old, outer, hook, reserved,
 		answer("hop-by-hop fields end here, also those named in Connection",
 			"HTTP/1.1 200 OK\nConnection: x-mine\nX-Mine: 1\nKeep-Alive: timeout=5\nProxy-Authenticate: Basic\nX-Stays: 1\nContent-Length: 0\n\n",
 			"HTTP/1.1 200 OK\nContent-Length: 0\nX-Stays: 1\n\n"),

@@ -16,6 +16,7 @@ func (c *call) deliver() {
 	if c.lean.config.OnResponse != nil {
 		c.lean.config.OnResponse(c.in, a.status, a.header)
 	}
+	c.config.withoutReserved(a.header)
 	own := c.w.Header()
 	prepareHeader(own, a.header)
 	for name, values := range a.header {
@@ -24,7 +25,7 @@ func (c *call) deliver() {
 		}
 		own[name] = values
 	}
-	a.announced = slices.DeleteFunc(a.announced, ownField)
+	a.announced = slices.DeleteFunc(a.announced, c.notTheirs)
 	if len(a.announced) > 0 {
 		own["Trailer"] = append(own["Trailer"], strings.Join(a.announced, ", "))
 	}
@@ -37,13 +38,18 @@ func (c *call) deliver() {
 	c.whole = true
 	for name, values := range a.framing.trailer {
 		switch {
-		case ownField(name):
+		case c.notTheirs(name):
 		case slices.Contains(a.announced, name):
 			own[name] = values
 		default:
 			own[http.TrailerPrefix+name] = values
 		}
 	}
+}
+
+// notTheirs reports whether the upstream must not send a trailer of that name.
+func (c *call) notTheirs(name string) bool {
+	return ownField(name) || c.config.Reserved != nil && c.config.Reserved(name)
 }
 
 // prepareHeader settles what both sides would say.

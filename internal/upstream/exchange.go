@@ -28,6 +28,7 @@ var (
 type exchange struct {
 	context.Context
 	cancel context.CancelCauseFunc
+	config *Config
 	in     *http.Request
 	w      http.ResponseWriter
 	dog    *watchdog // nil: no connection yet
@@ -75,7 +76,7 @@ func exchangeOf(ctx context.Context) *exchange {
 
 func newExchange(w http.ResponseWriter, r *http.Request, config *Config) *exchange {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	ex := &exchange{Context: ctx, cancel: cancel, in: r, w: w, dog: new(watchdog)}
+	ex := &exchange{Context: ctx, cancel: cancel, config: config, in: r, w: w, dog: new(watchdog)}
 	ex.dog.start(config.Timeout, config.IdleTimeout, func() { cancel(errSlow) })
 	return ex
 }
@@ -162,6 +163,7 @@ func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) erro
 	clear(h)
 	maps.Copy(h, http.Header(header))
 	removeHopByHop(h)
+	ex.config.withoutReserved(h)
 	ex.w.WriteHeader(code)
 	clear(h)
 	maps.Copy(h, final)

@@ -49,7 +49,7 @@ func (l *lean) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.std.ServeHTTP(w, r)
 		return
 	}
-	c := &call{exchange: exchange{Context: r.Context(), in: r, w: w}, lean: l}
+	c := &call{exchange: exchange{Context: r.Context(), config: &l.config, in: r, w: w}, lean: l}
 	defer c.end()
 	if err := c.ask(); err != nil {
 		e := c.failure(err)

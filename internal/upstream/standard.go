@@ -210,6 +210,8 @@ func (s *standard) modifyResponse(res *http.Response) error {
 	if s.config.OnResponse != nil {
 		s.config.OnResponse(ex.in, res.StatusCode, res.Header)
 	}
+	s.config.withoutReserved(res.Header)
+	s.config.withoutReserved(res.Trailer) // announced so far
 	prepareHeader(ex.w.Header(), res.Header)
 	if len(res.Trailer) > 0 && ex.in.Method != http.MethodHead {
 		delete(res.Header, "Content-Length") // HTTP/2 may have both, HTTP/1.1 needs chunks
@@ -221,7 +223,7 @@ func (s *standard) modifyResponse(res *http.Response) error {
 		return nil
 	}
 	ex.answering()
-	res.Body = &answerBody{ReadCloser: res.Body, ex: ex}
+	res.Body = &answerBody{ReadCloser: res.Body, ex: ex, res: res}
 	ex.begun = true
 	return nil
 }
