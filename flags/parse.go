@@ -39,9 +39,7 @@ func Parse(name string, data []byte) (*Set, error) {
 	} else {
 		err = doc.Decode(&flags, nil)
 	}
-	if err != nil {
-		return nil, definitionErrors(err)
-	}
+	p.unread(err)
 	defs := p.definitions(flags)
 	if err := p.problems.Err(); err != nil {
 		return nil, definitionErrors(err)
@@ -130,10 +128,28 @@ type parser struct {
 	prefix   string // of the path of a flag
 	problems strictyaml.Problems
 	warnings strictyaml.Problems
+	spoilt   map[string]bool // paths that hold what could not be read
+}
+
+// unread takes what was wrong with the form of the file. The values that could
+// be read are judged all the same.
+func (p *parser) unread(err error) {
+	errors.As(err, &p.problems)
+	p.spoilt = map[string]bool{}
+	for _, problem := range p.problems {
+		for at := problem.Path; ; {
+			p.spoilt[at] = true
+			cut := strings.LastIndexAny(at, ".[")
+			if cut < 0 {
+				break
+			}
+			at = at[:cut]
+		}
+	}
 }
 
 func (p *parser) problem(path, reason string) {
-	if len(p.problems) < maxProblems {
+	if len(p.problems) < maxProblems && !p.spoilt[path] {
 		p.problems = append(p.problems, p.doc.Problem(path, reason))
 	}
 }

@@ -79,6 +79,7 @@ func TestParseReportsEveryProblemWithItsPlace(t *testing.T) {
     rollout: 5
     allowList: user-1
     created: yesterday
+    onExpiry: maybe
   b: {enabled: true}
   b: {enabled: false}
 other: 1
@@ -88,8 +89,9 @@ flags.yaml:4:24: flags.a.rolloutPercentage: expected a number, got a quoted stri
 flags.yaml:5:5: flags.a: unknown key "rollout"`,
 		`flags.yaml:6:16: flags.a.allowList: expected a list, got a single value
 flags.yaml:7:14: flags.a.created: expected a day such as 2027-01-31
-flags.yaml:9:3: flags.b: is already defined in line 8
-flags.yaml:10:1: unknown key "other"`)
+flags.yaml:8:15: flags.a.onExpiry: must be one of keep, on, off
+flags.yaml:10:3: flags.b: is already defined in line 9
+flags.yaml:11:1: unknown key "other"`)
 
 	_, err = flags.Parse("flags.yaml", []byte(`
 -a: {enabled: true}
