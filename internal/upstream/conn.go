@@ -38,13 +38,20 @@ func newDialer(t target, config Config) dialFunc {
 // whether there is one.
 type conn struct {
 	net.Conn
-	wrote atomic.Pointer[atomic.Bool] // of the present request: a byte of it was, or is being, written
-	heard atomic.Pointer[atomic.Bool] // the wrote of the request after which bytes came last
-	deaf  atomic.Bool                 // the peer reads no more
+	wrote  atomic.Pointer[atomic.Bool] // of the present request: a byte of it was, or is being, written
+	heard  atomic.Pointer[atomic.Bool] // the wrote of the request after which bytes came last
+	deaf   atomic.Bool                 // the peer reads no more
+	spoilt atomic.Bool                 // surplus came: nothing on it can be trusted
 }
 
 // begin marks the start of a request, which learns through wrote.
 func (c *conn) begin(wrote *atomic.Bool) { c.wrote.Store(wrote) }
+
+// spoil ends the connection, for every request that has got hold of it.
+func (c *conn) spoil() {
+	c.spoilt.Store(true)
+	_ = c.Close()
+}
 
 // surplus reports whether no byte has come since the request of wrote was
 // written: what looks like its answer is what the one before has left over.

@@ -105,19 +105,25 @@ func (ex *exchange) trace(http2 bool) *httptrace.ClientTrace {
 	return t
 }
 
+// gotConn is called again when http.Transport itself turns to another
+// connection: what was wrong with the one before counts no more.
 func (ex *exchange) gotConn(info httptrace.GotConnInfo) {
 	ex.reused = info.Reused
+	ex.surplus.Store(false)
 	if c, ok := info.Conn.(*conn); ok {
 		c.begin(&ex.wrote)
 		ex.conn = c
 	}
 }
 
-// gotFirstByte runs before anything else is read.
+// gotFirstByte runs before anything else is read. A connection with surplus on
+// it is closed at once: http.Transport takes the surplus for the answer, and
+// would give the connection, with the true answer to come, to another request.
 func (ex *exchange) gotFirstByte() {
 	ex.expect.answering.Store(true)
 	if ex.conn != nil && ex.conn.surplus(&ex.wrote) {
 		ex.surplus.Store(true)
+		ex.conn.spoil()
 	}
 }
 

@@ -162,14 +162,14 @@ func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func attempt(ex *exchange, t *http.Transport, req *http.Request) (*http.Response, error) {
-	ex.surplus.Store(false)
 	res, err := t.RoundTrip(req)
-	if err == nil && ex.surplus.Load() {
-		_ = ex.conn.Close() // whatever else is on it
-		_ = res.Body.Close()
-		return nil, errSurplus
+	if !ex.surplus.Load() && (ex.conn == nil || !ex.conn.spoilt.Load()) {
+		return res, err
 	}
-	return res, err
+	if err == nil {
+		_ = res.Body.Close()
+	}
+	return nil, errSurplus
 }
 
 // transportRepeats reports whether http.Transport would send req again although its
