@@ -51,6 +51,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, errStopped
 	}
 	b.touched.Store(true)
+	if b.ex.expect.asked {
+		b.ex.sayContinue()
+	}
 	b.ex.dog.bodyWait()
 	n, err := b.Reader.Read(p)
 	b.ex.dog.bodyMoved()

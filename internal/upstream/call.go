@@ -177,11 +177,11 @@ func (c *call) receive() error {
 			c.answer = a
 			return nil
 		}
-		if a.status == http.StatusContinue && c.upload != nil {
-			c.upload.grant()
-		}
 		if err := c.gotInformational(a.status, textproto.MIMEHeader(a.header)); err != nil {
 			return err
+		}
+		if a.status == http.StatusContinue && c.upload != nil {
+			c.upload.grant()
 		}
 	}
 }
@@ -221,7 +221,9 @@ func (c *call) end() {
 	}
 }
 
+// reusable reports whether nothing of this exchange can come any more. Apps
+// that answer HEAD with a body may send it late.
 func (c *call) reusable() bool {
-	return c.whole && c.settled && !c.once && c.answer.keepAlive && len(c.inbox.unread()) == 0 &&
+	return c.in.Method != http.MethodHead && c.whole && c.settled && !c.once && c.answer.keepAlive && len(c.inbox.unread()) == 0 &&
 		(c.upload == nil || c.upload.complete())
 }

@@ -52,6 +52,7 @@ type exchange struct {
 		sync.Mutex
 		count int
 		over  bool // RoundTrip has returned: w belongs to the handler again
+		said  bool // the client has got its 100
 	}
 
 	begun   bool  // the answer's header goes to the client
@@ -158,12 +159,24 @@ func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) erro
 	if ex.early.count++; ex.early.count > maxInformational {
 		return errInformational
 	}
-	switch {
-	case ex.early.over || !ex.in.ProtoAtLeast(1, 1):
-		return nil
-	case code == http.StatusContinue && ex.expect.asked:
-		return nil // net/http says it when the body is read, which is now
+	ex.writeInformational(code, header)
+	return nil
+}
+
+// sayContinue asks the client for the body before that is read. net/http would
+// do so by itself, but beside another 1xx that is written at the same time.
+func (ex *exchange) sayContinue() {
+	ex.early.Lock()
+	defer ex.early.Unlock()
+	ex.writeInformational(http.StatusContinue, nil)
+}
+
+// writeInformational is called with early held.
+func (ex *exchange) writeInformational(code int, header textproto.MIMEHeader) {
+	if ex.early.over || !ex.in.ProtoAtLeast(1, 1) || code == http.StatusContinue && ex.early.said {
+		return
 	}
+	ex.early.said = ex.early.said || code == http.StatusContinue
 	h := ex.w.Header()
 	final := maps.Clone(h)
 	clear(h)
@@ -173,7 +186,6 @@ func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) erro
 	ex.w.WriteHeader(code)
 	clear(h)
 	maps.Copy(h, final)
-	return nil
 }
 
 // returned marks the end of RoundTrip.

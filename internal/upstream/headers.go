@@ -72,7 +72,7 @@ func vouched(name string) bool {
 func outTrailer(in http.Header) http.Header {
 	var out http.Header
 	for name := range in {
-		if vouched(name) || notInTrailer(name) {
+		if vouched(name) || notInTrailer(name) || !validToken(name) {
 			continue
 		}
 		if out == nil {

@@ -102,8 +102,11 @@ func (in *inbox) answer(src io.Reader, method string) (answer, error) {
 		}
 		if done {
 			a, err := in.scan.answer(in.unread(), method, in.header)
+			if err != nil {
+				return answer{}, err // it stays unread: something was heard
+			}
 			in.r += in.scan.fields.at
-			return a, err
+			return a, nil
 		}
 		if err := in.fill(src); err != nil {
 			if errors.Is(err, io.EOF) && in.r < in.w {
