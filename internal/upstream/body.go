@@ -109,7 +109,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	b.ex.dog.answerMoved()
 	switch {
 	case errors.Is(err, io.EOF):
-		b.ex.config.withoutReserved(b.res.Trailer)
+		removeReserved(b.ex.config, b.res.Trailer)
 	case err != nil:
 		b.ex.readErr = err
 	}

@@ -85,13 +85,13 @@ type Config struct {
 	Reserved func(name string) bool
 }
 
-// withoutReserved removes the reserved fields of h.
-func (c *Config) withoutReserved(h http.Header) {
-	if c.Reserved == nil {
+// removeReserved removes the fields of h that config reserves.
+func removeReserved(config *Config, h http.Header) {
+	if config.Reserved == nil {
 		return
 	}
 	for name := range h {
-		if c.Reserved(http.CanonicalHeaderKey(name)) {
+		if config.Reserved(http.CanonicalHeaderKey(name)) {
 			delete(h, name)
 		}
 	}

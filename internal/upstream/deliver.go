@@ -16,7 +16,7 @@ func (c *call) deliver() {
 	if c.lean.config.OnResponse != nil {
 		c.lean.config.OnResponse(c.in, a.status, a.header)
 	}
-	c.config.withoutReserved(a.header)
+	removeReserved(c.config, a.header)
 	own := c.w.Header()
 	prepareHeader(own, a.header)
 	for name, values := range a.header {

@@ -182,7 +182,7 @@ func (ex *exchange) writeInformational(code int, header textproto.MIMEHeader) {
 	clear(h)
 	maps.Copy(h, http.Header(header))
 	removeHopByHop(h)
-	ex.config.withoutReserved(h)
+	removeReserved(ex.config, h)
 	ex.w.WriteHeader(code)
 	clear(h)
 	maps.Copy(h, final)

@@ -210,8 +210,8 @@ func (s *standard) modifyResponse(res *http.Response) error {
 	if s.config.OnResponse != nil {
 		s.config.OnResponse(ex.in, res.StatusCode, res.Header)
 	}
-	s.config.withoutReserved(res.Header)
-	s.config.withoutReserved(res.Trailer) // announced so far
+	removeReserved(&s.config, res.Header)
+	removeReserved(&s.config, res.Trailer) // announced so far
 	prepareHeader(ex.w.Header(), res.Header)
 	if len(res.Trailer) > 0 && ex.in.Method != http.MethodHead {
 		delete(res.Header, "Content-Length") // HTTP/2 may have both, HTTP/1.1 needs chunks
