@@ -33,7 +33,7 @@ debootstrap --variant=minbase --include=ca-certificates,git,make "$suite" "$root
 	{ cat "$root.log" >&2; rm -f "$root.log"; die "debootstrap failed"; }
 rm -f "$root.log"
 cp -a "$(go env GOROOT)" "$root/usr/local/go"
-git clone --quiet --no-hardlinks . "$root/root/handrail"
+git clone --quiet --no-hardlinks . "$root/srv/handrail"
 
 # How this machine reaches the network.
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
@@ -45,14 +45,14 @@ if [ -d /usr/local/share/ca-certificates ]; then
 	chroot "$root" update-ca-certificates >/dev/null 2>&1
 fi
 
-cat >"$root/root/inside" <<'INSIDE'
+cat >"$root/srv/inside" <<'INSIDE'
 #!/bin/sh
 # The first process of the fresh machine.
 set -eu
 mount -t proc proc /proc
 mkdir -p /dev/shm
 mount -t tmpfs shm /dev/shm
-cd /root/handrail
+cd /srv/handrail
 
 for program in gcc cc curl redis-server postgres initdb /usr/lib/postgresql/*/bin/postgres; do
 	! command -v "$program" >/dev/null || { echo "fresh: $program is here already" >&2; exit 1; }
@@ -70,7 +70,7 @@ running() {
 	done
 }
 for _ in 1 2 3 4 5; do
-	left=$(running | grep -av ' /bin/sh /root/inside ' || true)
+	left=$(running | grep -av ' /bin/sh /srv/inside ' || true)
 	[ -n "$left" ] || break
 	sleep 1
 done
@@ -82,11 +82,11 @@ fi
 echo "fresh: exit code $code, nothing left running" >&2
 exit "$code"
 INSIDE
-chmod 755 "$root/root/inside"
+chmod 755 "$root/srv/inside"
 
 echo "fresh: $*" >&2
 unshare --mount --pid --fork --kill-child -- chroot "$root" /usr/bin/env -i \
 	HOME=/root CI=true LC_ALL=C PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} ${no_proxy:+"no_proxy=$no_proxy"} \
 	GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" GONOSUMDB="$(go env GONOSUMDB)" GOPRIVATE="$(go env GOPRIVATE)" \
-	/bin/sh /root/inside "$@"
+	/bin/sh /srv/inside "$@"
