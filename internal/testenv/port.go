@@ -4,27 +4,34 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"testing"
 )
 
 // Ports come from below the range that Linux (32768 up) and macOS (49152 up)
 // give to outgoing connections, so that a server that was stopped finds its
-// port free when it starts again. busOffset is where Redis Cluster listens for
-// the other nodes, relative to a node's port; both stay below 32768.
+// port free when it starts again. They are dealt out in blocks: a process
+// listens on the first port of a block for as long as it lives, which keeps
+// the rest of the block from every other process that asks here.
+//
+// busOffset is where Redis Cluster listens for the other nodes, relative to a
+// node's port: above all blocks, and below 32768.
 const (
 	lowestPort = 10240
-	portCount  = 12000
-	busOffset  = 10000
+	blockSize  = 50
+	blockCount = 200
+	busOffset  = blockSize * blockCount
 )
 
-// handedOut counts the ports this process was given: a port is a resource of
-// the process, and no two calls in it may get the same one.
-var handedOut atomic.Uint32
+var ports struct {
+	sync.Mutex
+	left   []int          // of the newest block, not handed out yet
+	blocks int            // that were tried
+	guards []net.Listener // never closed: they end with the process
+}
 
 // FreePort returns a loopback TCP port on which nothing listened a moment ago.
-// One process never gets the same port twice (until it asked for thousands);
-// another process may still take it before the caller does.
+// No two calls get the same one, in this process or in another that runs now.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	return freePort(t, 0)
@@ -33,16 +40,36 @@ func FreePort(t testing.TB) int {
 // freePort is FreePort for a port whose neighbour at port+offset is free, too.
 func freePort(t testing.TB, offset int) int {
 	t.Helper()
-	// A stride by process id keeps test binaries that run side by side apart.
-	start := os.Getpid() * 131
-	for range portCount {
-		port := lowestPort + (start+int(handedOut.Add(1)))%portCount
+	ports.Lock()
+	defer ports.Unlock()
+	for {
+		if len(ports.left) == 0 && !takeBlock() {
+			t.Fatalf("testenv: no free port among %d from %d", blockSize*blockCount, lowestPort)
+		}
+		port := ports.left[0]
+		ports.left = ports.left[1:]
 		if portFree(port) && (offset == 0 || portFree(port+offset)) {
 			return port
 		}
 	}
-	t.Fatalf("testenv: no free port among %d from %d", portCount, lowestPort)
-	return 0
+}
+
+// takeBlock is called with ports locked.
+func takeBlock() bool {
+	for ports.blocks < blockCount {
+		first := lowestPort + blockSize*((os.Getpid()+ports.blocks)%blockCount)
+		ports.blocks++
+		guard, err := net.Listen("tcp4", loopback(first))
+		if err != nil {
+			continue
+		}
+		ports.guards = append(ports.guards, guard)
+		for port := first + 1; port < first+blockSize; port++ {
+			ports.left = append(ports.left, port)
+		}
+		return true
+	}
+	return false
 }
 
 func portFree(port int) bool {

@@ -16,23 +16,6 @@ import (
 	"github.com/handrail-go/handrail/internal/testenv"
 )
 
-func TestFreePortNeverRepeats(t *testing.T) {
-	t.Parallel()
-	seen := map[int]bool{}
-	for range 200 {
-		port := testenv.FreePort(t)
-		if seen[port] {
-			t.Fatalf("port %d twice", port)
-		}
-		seen[port] = true
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			t.Fatalf("a free port that cannot be listened on: %v", err)
-		}
-		t.Cleanup(func() { _ = l.Close() })
-	}
-}
-
 // recorder is a testing.TB that remembers how it ended.
 type recorder struct {
 	testing.TB
