@@ -65,6 +65,7 @@ type room struct {
 }
 
 var house = []room{
+	{"internal/http1", leaf, nil, "the wire: server and upstream read it alike"},
 	{"internal/httpx", leaf, nil, "every middleware links it"},
 	{"internal/clientip", leaf, nil, "ratelimit and observe link it, and they bring nothing"},
 	{"internal/route", leaf, nil, "ratelimit, observe and flags link it"},

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/handrail-go/handrail/internal/http1"
 )
 
 var (
@@ -23,7 +25,7 @@ type answer struct {
 	minor     byte        // of the version: HTTP/1.minor
 	header    http.Header // without Transfer-Encoding; Trailer only as announced
 	announced []string    // names of trailers to come
-	framing   framing
+	body      http1.Body
 	keepAlive bool // as far as the upstream says
 }
 
@@ -36,7 +38,8 @@ func (a *answer) informational() bool {
 // line, then fields. It accepts nothing that http.ReadResponse refuses, and less
 // than that (see the conformance table).
 type headScan struct {
-	fields fieldScan
+	fields http1.Fields
+	seen   int // of the status line, without its end
 	line   int // length of the status line with its end; 0: not scanned yet
 }
 
@@ -48,8 +51,8 @@ func (s *headScan) next(b []byte) (bool, error) {
 			return false, err
 		}
 	}
-	done, err := s.fields.next(b)
-	if err == nil && (s.fields.at > maxHeaderBytes || !done && len(b) > maxHeaderBytes) {
+	done, err := s.fields.Next(b)
+	if err == nil && (s.fields.At > maxHeaderBytes || !done && len(b) > maxHeaderBytes) {
 		return false, errHeaderLong
 	}
 	return done, err
@@ -69,42 +72,39 @@ func (s *headScan) statusLine(b []byte) (bool, error) {
 		return false, errStatusLine
 	}
 	end := -1
-	for i := s.fields.seen; i < len(b); i++ {
+	for i := s.seen; i < len(b); i++ {
 		if b[i] == '\n' {
 			end = i
 			break
 		}
 	}
-	s.fields.seen = len(b)
+	s.seen = len(b)
 	switch {
-	case end < 0 && len(b) > maxLineBytes || end > maxLineBytes:
+	case end < 0 && len(b) > http1.MaxLineBytes || end > http1.MaxLineBytes:
 		return false, errHeaderLong
 	case end < 0:
 		return false, nil
 	case b[end-1] != '\r':
-		return false, errLineEnd
-	case end-1 < statusBytes || !digit(b[7]) || b[8] != ' ' || !digit(b[9]) || !digit(b[10]) || !digit(b[11]):
+		return false, http1.ErrLineEnd
+	case end-1 < statusBytes || !http1.IsDigit(b[7]) || b[8] != ' ' || !http1.IsDigit(b[9]) || !http1.IsDigit(b[10]) || !http1.IsDigit(b[11]):
 		return false, errStatusLine
-	case end-1 > statusBytes && b[statusBytes] != ' ' || !validBytes(b[statusBytes:end-1]):
+	case end-1 > statusBytes && b[statusBytes] != ' ' || !http1.ValidValue(b[statusBytes:end-1]):
 		return false, errStatusLine
 	}
 	s.line = end + 1
-	s.fields.at, s.fields.seen = s.line, s.line
+	s.fields.Begin(s.line)
 	return true, nil
 }
 
-func digit(c byte) bool { return '0' <= c && c <= '9' }
-
 func (s *headScan) reset() {
-	s.fields.reset()
-	s.line = 0
+	s.line, s.seen = 0, 0
 }
 
 // answer interprets the complete header at the start of b, for a request with
 // the given method. h must be empty.
 func (s *headScan) answer(b []byte, method string, h http.Header) (answer, error) {
-	text := string(b[:s.fields.at])
-	s.fields.collect(text, h)
+	text := string(b[:s.fields.At])
+	s.fields.Collect(text, h)
 	a := answer{
 		status: int(text[9]-'0')*100 + int(text[10]-'0')*10 + int(text[11]-'0'),
 		minor:  text[7] - '0',
@@ -143,13 +143,13 @@ func (a *answer) frame(method string) error {
 	}
 	switch {
 	case method == http.MethodHead || a.status < 200 || a.status == http.StatusNoContent || a.status == http.StatusNotModified:
-		a.framing.kind = bodyNone
+		a.body.Kind = http1.None
 	case coded:
-		a.framing.kind = bodyChunked
+		a.body.Kind = http1.Chunked
 	case length >= 0:
-		a.framing.kind, a.framing.left = bodyLength, uint64(length)
+		a.body.Kind, a.body.Left = http1.Length, uint64(length)
 	default:
-		a.framing.kind, a.keepAlive = bodyUntilClose, false
+		a.body.Kind, a.keepAlive = http1.UntilClose, false
 	}
 	if coded {
 		return a.announce()

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/handrail-go/handrail/internal/http1"
 )
 
 // deliver passes the answer on. It panics with http.ErrAbortHandler when the
@@ -36,7 +38,7 @@ func (c *call) deliver() {
 		panic(http.ErrAbortHandler)
 	}
 	c.whole = true
-	for name, values := range a.framing.trailer {
+	for name, values := range a.body.Trailer {
 		switch {
 		case c.notTheirs(name):
 		case slices.Contains(a.announced, name):
@@ -65,11 +67,11 @@ func prepareHeader(own, answer http.Header) {
 // pump copies the body. Bytes of a stream go on before the next ones are waited
 // for, those of a body of known length after flushInterval.
 func (c *call) pump() bool {
-	f := &c.answer.framing
-	stream := f.kind == bodyChunked || f.kind == bodyUntilClose || isEventStream(c.answer.header)
+	f := &c.answer.body
+	stream := f.Kind == http1.Chunked || f.Kind == http1.UntilClose || isEventStream(c.answer.header)
 	pending, flushed := true, false
-	for !f.over() {
-		piece, used, err := f.take(c.inbox.unread())
+	for !f.Over() {
+		piece, used, err := f.Take(c.inbox.unread())
 		c.inbox.r += used
 		if err != nil {
 			c.readErr = err
@@ -82,7 +84,7 @@ func (c *call) pump() bool {
 			pending = true
 			continue
 		}
-		if f.over() {
+		if f.Over() {
 			break
 		}
 		if stream && pending {
@@ -98,7 +100,7 @@ func (c *call) pump() bool {
 				return false
 			}
 			pending = false
-		case errors.Is(err, io.EOF) && f.kind == bodyUntilClose:
+		case errors.Is(err, io.EOF) && f.Kind == http1.UntilClose:
 			return true
 		case err != nil:
 			c.readErr = err
@@ -109,7 +111,7 @@ func (c *call) pump() bool {
 		}
 	}
 	// Otherwise net/http would put a length in the place of chunks.
-	return f.kind != bodyChunked || flushed || c.flush()
+	return f.Kind != http1.Chunked || flushed || c.flush()
 }
 
 // more reads more of the body. late: there was none for flushInterval, and

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/handrail-go/handrail/internal/http1"
 )
 
 // SetDial puts another dialer in the place of the real one.
@@ -37,30 +39,30 @@ func ReadAnswer(src io.Reader, method string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	kinds := map[bodyKind]string{bodyNone: "none", bodyLength: "length", bodyChunked: "chunked", bodyUntilClose: "close"}
-	out := Answer{Status: a.status, Header: a.header, Kind: kinds[a.framing.kind], KeepAlive: a.keepAlive, Announced: a.announced}
-	if a.framing.kind == bodyLength {
-		out.Length = int64(a.framing.left)
+	kinds := map[http1.Kind]string{http1.None: "none", http1.Length: "length", http1.Chunked: "chunked", http1.UntilClose: "close"}
+	out := Answer{Status: a.status, Header: a.header, Kind: kinds[a.body.Kind], KeepAlive: a.keepAlive, Announced: a.announced}
+	if a.body.Kind == http1.Length {
+		out.Length = int64(a.body.Left)
 	}
-	for !a.framing.over() {
-		piece, used, err := a.framing.take(in.unread())
+	for !a.body.Over() {
+		piece, used, err := a.body.Take(in.unread())
 		in.r += used
 		if err != nil {
 			return Answer{}, err
 		}
 		out.Body = append(out.Body, piece...)
-		if len(piece) > 0 || a.framing.over() {
+		if len(piece) > 0 || a.body.Over() {
 			continue
 		}
 		err = in.fill(src)
-		if errors.Is(err, io.EOF) && a.framing.kind == bodyUntilClose {
+		if errors.Is(err, io.EOF) && a.body.Kind == http1.UntilClose {
 			break
 		}
 		if err != nil {
 			return Answer{}, err
 		}
 	}
-	out.Trailer, out.Rest = a.framing.trailer, in.unread()
+	out.Trailer, out.Rest = a.body.Trailer, in.unread()
 	return out, nil
 }
 

@@ -46,7 +46,7 @@ func (p *inboxes) put(in *inbox) {
 		p.buffers.Put(in.large)
 		in.large = nil
 	}
-	if cap(in.head) > keptHead || cap(in.scan.fields.spans) > keptSpans {
+	if cap(in.head) > keptHead || in.scan.fields.Cap() > keptSpans {
 		return
 	}
 	in.r, in.w = 0, 0
@@ -105,7 +105,7 @@ func (in *inbox) answer(src io.Reader, method string) (answer, error) {
 			if err != nil {
 				return answer{}, err // it stays unread: something was heard
 			}
-			in.r += in.scan.fields.at
+			in.r += in.scan.fields.At
 			return a, nil
 		}
 		if err := in.fill(src); err != nil {

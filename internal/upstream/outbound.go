@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/handrail-go/handrail/internal/http1"
 )
 
 var errRequest = errors.New("the request cannot be written as HTTP/1.1")
@@ -176,7 +178,7 @@ func appendTrailer(b []byte, trailer http.Header) []byte {
 
 func validToken(s string) bool {
 	for i := range len(s) {
-		if !isToken(s[i]) {
+		if !http1.IsTokenByte(s[i]) {
 			return false
 		}
 	}

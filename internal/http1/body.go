@@ -1,4 +1,4 @@
-package upstream
+package http1
 
 import (
 	"bytes"
@@ -6,36 +6,40 @@ import (
 	"net/http"
 )
 
-// maxTrailerBytes of one answer, and maxChunkLine for the line before a chunk:
+// maxTrailerBytes of one message, and maxChunkLine for the line before a chunk:
 // as much as net/http takes.
 const (
 	maxTrailerBytes = 4 << 10
 	maxChunkLine    = 4 << 10
 )
 
+// What is wrong with a chunked body.
 var (
-	errChunk    = errors.New("a malformed chunk")
-	errOverhead = errors.New("more overhead than data in chunks")
-	errLate     = errors.New("a trailer above the limit")
+	ErrChunk    = errors.New("a malformed chunk")
+	ErrOverhead = errors.New("more overhead than data in chunks")
+	ErrTrailer  = errors.New("a trailer above the limit")
 )
 
-type bodyKind uint8
+// A Kind is the way a body ends.
+type Kind uint8
 
+// A body is absent, has a length, comes in chunks, or ends with its connection.
 const (
-	bodyNone bodyKind = iota
-	bodyLength
-	bodyChunked
-	bodyUntilClose
+	None Kind = iota
+	Length
+	Chunked
+	UntilClose
 )
 
-// A framing finds the pieces of a body in the bytes of a connection (RFC 9112
+// A Body finds the pieces of a body in the bytes of a connection (RFC 9112
 // section 7.1). It holds none of them and reads nothing.
-type framing struct {
-	kind     bodyKind
+type Body struct {
+	Kind    Kind
+	Left    uint64      // of the body, or of the chunk
+	Trailer http.Header // once a chunked body is over; nil without one
+
 	state    chunkState
-	left     uint64 // of the body, or of the chunk
 	overhead uint64 // of the chunks so far, beyond what is fair
-	trailer  http.Header
 }
 
 type chunkState uint8
@@ -48,38 +52,38 @@ const (
 	chunkOver
 )
 
-// over reports whether the body has ended. One that ends with its connection
+// Over reports whether the body has ended. One that ends with its connection
 // has not as long as that is open.
-func (f *framing) over() bool {
-	switch f.kind {
-	case bodyLength:
-		return f.left == 0
-	case bodyChunked:
+func (f *Body) Over() bool {
+	switch f.Kind {
+	case Length:
+		return f.Left == 0
+	case Chunked:
 		return f.state == chunkOver
-	case bodyNone:
+	case None:
 		return true
 	}
 	return false
 }
 
-// take finds the next piece of the body in b, and how many bytes of b are used
+// Take finds the next piece of the body in b, and how many bytes of b are used
 // up to its end. Without a piece, and unless the body is over, it takes more
 // bytes than b holds beyond the used ones.
-func (f *framing) take(b []byte) (piece []byte, used int, err error) {
-	switch f.kind {
-	case bodyUntilClose:
+func (f *Body) Take(b []byte) (piece []byte, used int, err error) {
+	switch f.Kind {
+	case UntilClose:
 		return b, len(b), nil
-	case bodyLength:
-		n := int(min(uint64(len(b)), f.left))
-		f.left -= uint64(n)
+	case Length:
+		n := int(min(uint64(len(b)), f.Left))
+		f.Left -= uint64(n)
 		return b[:n], n, nil
-	case bodyChunked:
+	case Chunked:
 		return f.takeChunk(b)
 	}
 	return nil, 0, nil
 }
 
-func (f *framing) takeChunk(b []byte) (piece []byte, used int, err error) {
+func (f *Body) takeChunk(b []byte) (piece []byte, used int, err error) {
 	for {
 		rest := b[used:]
 		switch f.state {
@@ -90,14 +94,14 @@ func (f *framing) takeChunk(b []byte) (piece []byte, used int, err error) {
 			}
 			used += n
 		case chunkData:
-			n := int(min(uint64(len(rest)), f.left))
-			if f.left -= uint64(n); f.left == 0 {
+			n := int(min(uint64(len(rest)), f.Left))
+			if f.Left -= uint64(n); f.Left == 0 {
 				f.state = chunkEnd
 			}
 			return rest[:n], used + n, nil
 		case chunkEnd:
 			if n := min(len(rest), 2); string(rest[:n]) != "\r\n"[:n] {
-				return nil, used, errChunk
+				return nil, used, ErrChunk
 			}
 			if len(rest) < 2 {
 				return nil, used, nil
@@ -118,10 +122,10 @@ func (f *framing) takeChunk(b []byte) (piece []byte, used int, err error) {
 
 // line reads the size of a chunk; extensions are dropped. It returns 0 when the
 // line is not complete.
-func (f *framing) line(b []byte) (int, error) {
+func (f *Body) line(b []byte) (int, error) {
 	lf := bytes.IndexByte(b, '\n')
 	if lf < 0 && len(b) >= maxChunkLine || lf >= maxChunkLine {
-		return 0, errChunk
+		return 0, ErrChunk
 	}
 	digits := 0
 	var size uint64
@@ -131,31 +135,31 @@ func (f *framing) line(b []byte) (int, error) {
 			break
 		}
 		if digits++; digits > 15 {
-			return 0, errChunk
+			return 0, ErrChunk
 		}
 		size = size<<4 | uint64(v)
 	}
 	if digits == 0 && len(b) > 0 {
-		return 0, errChunk
+		return 0, ErrChunk
 	}
 	if lf < 0 {
 		return 0, nil
 	}
 	rest := b[digits:lf]
 	if len(rest) == 0 || rest[len(rest)-1] != '\r' {
-		return 0, errChunk
+		return 0, ErrChunk
 	}
 	rest = bytes.TrimRight(rest[:len(rest)-1], " \t") // some pad
-	if len(rest) > 0 && rest[0] != ';' || !validBytes(rest) {
-		return 0, errChunk
+	if len(rest) > 0 && rest[0] != ';' || !ValidValue(rest) {
+		return 0, ErrChunk
 	}
 	// 16 bytes for each chunk and twice its data are fair, as in net/http.
 	f.overhead += uint64(lf) + 1
 	f.overhead -= min(f.overhead, 16+2*size)
 	if f.overhead > 16<<10 {
-		return 0, errOverhead
+		return 0, ErrOverhead
 	}
-	f.left, f.state = size, chunkData
+	f.Left, f.state = size, chunkData
 	if size == 0 {
 		f.state = chunkTrailer
 	}
@@ -164,7 +168,7 @@ func (f *framing) line(b []byte) (int, error) {
 
 func hex(c byte) (byte, bool) {
 	switch {
-	case digit(c):
+	case IsDigit(c):
 		return c - '0', true
 	case 'a' <= c|0x20 && c|0x20 <= 'f':
 		return c | 0x20 - 'a' + 10, true
@@ -174,21 +178,21 @@ func hex(c byte) (byte, bool) {
 
 // trailers reads the fields after the last chunk. It returns 0 when they are
 // not complete.
-func (f *framing) trailers(b []byte) (int, error) {
-	var s fieldScan
-	done, err := s.next(b)
+func (f *Body) trailers(b []byte) (int, error) {
+	var s Fields
+	done, err := s.Next(b)
 	switch {
 	case err != nil:
 		return 0, err
-	case done && s.at > maxTrailerBytes || !done && len(b) >= maxTrailerBytes:
-		return 0, errLate
+	case done && s.At > maxTrailerBytes || !done && len(b) >= maxTrailerBytes:
+		return 0, ErrTrailer
 	case !done:
 		return 0, nil
 	}
 	f.state = chunkOver
-	if len(s.spans) > 0 {
-		f.trailer = make(http.Header, len(s.spans))
-		s.collect(string(b[:s.at]), f.trailer)
+	if s.Len() > 0 {
+		f.Trailer = make(http.Header, len(s.spans))
+		s.Collect(string(b[:s.At]), f.Trailer)
 	}
-	return s.at, nil
+	return s.At, nil
 }

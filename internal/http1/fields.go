@@ -1,4 +1,4 @@
-package upstream
+package http1
 
 import (
 	"bytes"
@@ -8,58 +8,70 @@ import (
 	"net/http"
 )
 
-// Limits of one header, or trailer, of an answer; maxHeaderBytes and
-// maxTrailerBytes come on top.
+// Limits of the fields of one header or trailer. How many bytes all of them may
+// have is the reader's to say.
 const (
-	maxFields    = 1000
-	maxLineBytes = 64 << 10 // one field, its end included
+	MaxFields    = 1000
+	MaxLineBytes = 64 << 10 // one field, its end included
 )
 
+// What is wrong with a header.
 var (
-	errLineEnd   = errors.New("a line that does not end with CRLF")
-	errLineLong  = errors.New("a header field above the limit")
-	errFields    = errors.New("more header fields than the limit")
-	errFolded    = errors.New("a folded header field")
-	errFieldName = errors.New("an invalid name of a header field")
-	errFieldByte = errors.New("invalid bytes in a header field")
+	ErrLineEnd  = errors.New("a line that does not end with CRLF")
+	ErrLineLong = errors.New("a header field above the limit")
+	ErrTooMany  = errors.New("more header fields than the limit")
+	ErrFolded   = errors.New("a folded header field")
+	ErrName     = errors.New("an invalid name of a header field")
+	ErrValue    = errors.New("invalid bytes in a header field")
 )
 
 // A span is where a field stands in the bytes that were scanned.
 type span struct{ name, colon, value, end int }
 
-// A fieldScan takes fields apart (RFC 9112 section 5), strictly, where they
+// A Fields takes fields apart (RFC 9112 section 5), strictly, where they
 // stand. It can stop at any byte and go on when there are more.
-type fieldScan struct {
+type Fields struct {
+	At int // of the line that is not scanned yet
+
 	spans []span
-	at    int // of the line that is not scanned yet
 	seen  int // of its end there is none before
 }
 
-// next scans what b, which begins with what it began with before, has more. It
-// reports true behind the empty line that ends the fields; s.at is there then.
+// Begin makes s scan from at on, where a first field stands, or the empty line.
+// The room of an earlier scan is used again.
+func (s *Fields) Begin(at int) { *s = Fields{At: at, seen: at, spans: s.spans[:0]} }
+
+// Len is how many fields were scanned.
+func (s *Fields) Len() int { return len(s.spans) }
+
+// Cap is the room for fields, in fields, that s holds on to.
+func (s *Fields) Cap() int { return cap(s.spans) }
+
+// Next scans what b, which begins with what it began with before, has more. It
+// reports true behind the empty line that ends the fields; At is there then.
 // Names are put into canonical form within b.
-func (s *fieldScan) next(b []byte) (bool, error) {
+func (s *Fields) Next(b []byte) (bool, error) {
 	for {
 		lf := bytes.IndexByte(b[s.seen:], '\n')
 		if lf < 0 {
 			s.seen = len(b)
-			if s.seen-s.at > maxLineBytes {
-				return false, errLineLong
+			if s.seen-s.At > MaxLineBytes {
+				return false, ErrLineLong
 			}
 			return false, nil
 		}
 		lf += s.seen
-		start := s.at
-		s.at, s.seen = lf+1, lf+1
+		start := s.At
+		s.At, s.seen = lf+1, lf+1
 		switch {
 		case lf == start || b[lf-1] != '\r':
-			return false, errLineEnd
+			return false, ErrLineEnd
 		case lf-1 == start:
 			return true, nil
-		case s.at-start > maxLineBytes:
-			return false, errLineLong
-		case len(s.spans) == maxFields:
-			return false, errFields
+		case s.At-start > MaxLineBytes:
+			return false, ErrLineLong
+		case len(s.spans) == MaxFields:
+			return false, ErrTooMany
 		}
 		sp, err := scanField(b, start, lf-1)
 		if err != nil {
@@ -71,11 +83,11 @@ func (s *fieldScan) next(b []byte) (bool, error) {
 
 func scanField(b []byte, start, end int) (span, error) {
 	if b[start] == ' ' || b[start] == '\t' {
-		return span{}, errFolded
+		return span{}, ErrFolded
 	}
 	colon := bytes.IndexByte(b[start:end], ':') + start
 	if colon <= start || !canonicalName(b[start:colon]) {
-		return span{}, errFieldName
+		return span{}, ErrName
 	}
 	value := colon + 1
 	for value < end && (b[value] == ' ' || b[value] == '\t') {
@@ -84,15 +96,15 @@ func scanField(b []byte, start, end int) (span, error) {
 	for end > value && (b[end-1] == ' ' || b[end-1] == '\t') {
 		end--
 	}
-	if !validBytes(b[value:end]) {
-		return span{}, errFieldByte
+	if !ValidValue(b[value:end]) {
+		return span{}, ErrValue
 	}
 	return span{start, colon, value, end}, nil
 }
 
-// collect puts the fields of the scanned bytes, as a string, into h, which must
+// Collect puts the fields of the scanned bytes, as a string, into h, which must
 // be empty. All values share one array.
-func (s *fieldScan) collect(text string, h http.Header) {
+func (s *Fields) Collect(text string, h http.Header) {
 	values := make([]string, len(s.spans))
 	for i, sp := range s.spans {
 		name := text[sp.name:sp.colon]
@@ -105,16 +117,14 @@ func (s *fieldScan) collect(text string, h http.Header) {
 	}
 }
 
-// reset forgets what was scanned and keeps the room.
-func (s *fieldScan) reset() { *s = fieldScan{spans: s.spans[:0]} }
-
 // tokenBytes has a bit for each byte of a token (RFC 9110 section 5.6.2).
 const (
 	tokenLow  = 1<<'!' | 1<<'#' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'*' | 1<<'+' | 1<<'-' | 1<<'.' | (1<<10-1)<<'0'
 	tokenHigh = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64) | 1<<('^'-64) | 1<<('_'-64) | 1<<('`'-64) | 1<<('|'-64) | 1<<('~'-64)
 )
 
-func isToken(c byte) bool {
+// IsTokenByte reports whether c may stand in a token.
+func IsTokenByte(c byte) bool {
 	if c < 64 {
 		return uint64(tokenLow)>>c&1 != 0
 	}
@@ -127,7 +137,7 @@ func canonicalName(name []byte) bool {
 	upper := true
 	for i, c := range name {
 		switch {
-		case !isToken(c):
+		case !IsTokenByte(c):
 			return false
 		case upper && 'a' <= c && c <= 'z':
 			name[i] = c - 'a' + 'A'
@@ -139,8 +149,10 @@ func canonicalName(name []byte) bool {
 	return true
 }
 
-// validBytes is validValue for bytes: eight at a time.
-func validBytes(v []byte) bool {
+// ValidValue reports whether v holds no control character but tabs: what the
+// value of a field, and what stands in a line, may hold. It looks at eight bytes
+// at a time.
+func ValidValue(v []byte) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for len(v) >= 8 {
 		x := binary.LittleEndian.Uint64(v)
@@ -165,3 +177,6 @@ func validBytes(v []byte) bool {
 	}
 	return true
 }
+
+// IsDigit reports whether c is a decimal digit.
+func IsDigit(c byte) bool { return '0' <= c && c <= '9' }
