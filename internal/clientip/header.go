@@ -36,7 +36,7 @@ func (hs *hops) next() (string, bool) {
 	}
 	var cut int
 	if hs.forwarded {
-		cut = lastComma(hs.line)
+		cut = LastComma(hs.line)
 	} else {
 		cut = strings.LastIndexByte(hs.line, ',')
 	}
@@ -46,91 +46,10 @@ func (hs *hops) next() (string, bool) {
 		hs.line = hs.line[:cut]
 	}
 	if hs.forwarded {
-		return forParameter(element), true
+		value, _ := ForwardedParameter(element, "for")
+		return value, true
 	}
 	return element, true
-}
-
-// lastComma returns the index of the last comma of s outside quoted strings
-// (RFC 9110 section 5.6.4), or -1. A quote met from the right closes a string;
-// the next one to its left that is not escaped opens it.
-func lastComma(s string) int {
-	quoted := false
-	for i := len(s) - 1; i >= 0; i-- {
-		switch {
-		case s[i] == ',' && !quoted:
-			return i
-		case s[i] == '"' && !quoted:
-			quoted = true
-		case s[i] == '"':
-			start := i
-			for start > 0 && s[start-1] == '\\' {
-				start--
-			}
-			quoted = (i-start)%2 == 1 // an escaped quote is inside
-			i = start
-		}
-	}
-	return -1
-}
-
-// forParameter returns the value of "for" of one element of Forwarded (RFC
-// 7239 section 4), unquoted. It is empty when there is none, when there are
-// two, and when the element does not parse.
-func forParameter(s string) string {
-	found, seen := "", false
-	for {
-		s = strings.TrimLeft(s, " \t")
-		if eq := strings.IndexAny(s, "=;"); eq >= 0 && s[eq] == '=' {
-			value, rest, ok := parameterValue(s[eq+1:])
-			if !ok {
-				return ""
-			}
-			if strings.EqualFold(s[:eq], "for") {
-				if seen {
-					return ""
-				}
-				found, seen = value, true
-			}
-			s = strings.TrimLeft(rest, " \t")
-		}
-		if s == "" {
-			return found
-		}
-		if s[0] != ';' {
-			return ""
-		}
-		s = s[1:]
-	}
-}
-
-// parameterValue reads a token or a quoted string.
-func parameterValue(s string) (value, rest string, ok bool) {
-	if !strings.HasPrefix(s, `"`) {
-		end := strings.IndexAny(s, "; \t\"")
-		if end < 0 {
-			end = len(s)
-		}
-		return s[:end], s[end:], true
-	}
-	s = s[1:]
-	end := strings.IndexAny(s, `"\`)
-	if end >= 0 && s[end] == '"' {
-		return s[:end], s[end+1:], true
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return b.String(), s[i+1:], true
-		case '\\':
-			if i++; i == len(s) {
-				return "", "", false
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return "", "", false
 }
 
 // parseHop reads an address as proxies write it: "192.0.2.1", "192.0.2.1:443",

@@ -63,20 +63,36 @@ func (rs *Resolver) Header() string {
 // net/http's but was put there by somebody else: it counts as the peer, and is
 // not trusted with more.
 func (rs *Resolver) Resolve(r *http.Request) Identity {
-	var id Identity
+	return rs.ResolveFrom(rs.Peer(r), r.Header)
+}
+
+// A Peer is the other end of a connection, as one Resolver sees it. It is the
+// same for all requests of the connection.
+type Peer struct {
+	Addr    netip.Addr // invalid for a Unix socket
+	Trusted bool       // a trusted proxy
+}
+
+// Peer tells the other end of the connection that r came on.
+func (rs *Resolver) Peer(r *http.Request) Peer {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		id.Peer = ap.Addr().Unmap().WithZone("")
-		id.PeerTrusted = rs.trusted.Contains(id.Peer)
-	} else if a, ok := parseHop(r.RemoteAddr); ok {
-		id.Peer = a
-	} else {
-		id.PeerTrusted = onUnixSocket(r)
+		a := ap.Addr().Unmap().WithZone("")
+		return Peer{Addr: a, Trusted: rs.trusted.Contains(a)}
 	}
-	id.Client = id.Peer
-	if !id.PeerTrusted {
+	if a, ok := parseHop(r.RemoteAddr); ok {
+		return Peer{Addr: a}
+	}
+	return Peer{Trusted: onUnixSocket(r)}
+}
+
+// ResolveFrom is Resolve for a request with the header h from a peer that is
+// known from an earlier request of its connection.
+func (rs *Resolver) ResolveFrom(peer Peer, h http.Header) Identity {
+	id := Identity{Peer: peer.Addr, Client: peer.Addr, PeerTrusted: peer.Trusted}
+	if !peer.Trusted {
 		return id
 	}
-	walk := rs.hopsOf(r.Header)
+	walk := rs.hopsOf(h)
 	for range maxHops {
 		hop, ok := walk.next()
 		if !ok {
@@ -103,13 +119,34 @@ func onUnixSocket(r *http.Request) bool {
 
 type contextKey struct{}
 
-// NewContext returns ctx with id in it.
-func NewContext(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, contextKey{}, id)
+// A Context is a context with an Identity in it. A caller with a struct of its
+// own for each request puts the Context there by value and hands out its
+// address, which costs no allocation. Neither field may change once others have
+// the context.
+type Context struct {
+	context.Context // whose values and end it has otherwise
+
+	Identity Identity
 }
 
-// FromContext returns the Identity that NewContext put into ctx.
+// Value implements context.Context.
+func (c *Context) Value(key any) any {
+	if key == (contextKey{}) {
+		return &c.Identity
+	}
+	return c.Context.Value(key)
+}
+
+// NewContext returns ctx with id in it.
+func NewContext(ctx context.Context, id Identity) context.Context {
+	return &Context{Context: ctx, Identity: id}
+}
+
+// FromContext returns the Identity of the innermost Context that ctx is or
+// comes from.
 func FromContext(ctx context.Context) (Identity, bool) {
-	id, ok := ctx.Value(contextKey{}).(Identity)
-	return id, ok
+	if id, ok := ctx.Value(contextKey{}).(*Identity); ok {
+		return *id, true
+	}
+	return Identity{}, false
 }
