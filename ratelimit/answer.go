@@ -1,10 +1,8 @@
 package ratelimit
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -18,7 +16,9 @@ const unavailableRetry = time.Second
 // tell whether the account exists.
 func answerDenied(w http.ResponseWriter, r *http.Request, list []reservation) {
 	var longest time.Duration
-	var quotas, states []string
+	var quota string
+	var buf [128]byte
+	state := buf[:0]
 	for i := range list {
 		res := &list[i]
 		if res.outcome != Denied {
@@ -29,24 +29,30 @@ func answerDenied(w http.ResponseWriter, r *http.Request, list []reservation) {
 			wait = res.policy.limit.Window
 		}
 		longest = max(longest, wait)
-		if res.policy.ipOnly {
-			quotas = append(quotas, res.policy.quota)
-			states = append(states, fmt.Sprintf("%q;r=0;t=%d", res.policy.name, httpx.RetryAfterSeconds(wait)))
+		if !res.policy.ipOnly {
+			continue
 		}
+		if quota == "" {
+			quota = res.policy.quota
+		} else {
+			quota += ", " + res.policy.quota
+			state = append(state, ", "...)
+		}
+		state = append(state, res.policy.state...)
+		state = strconv.AppendInt(state, int64(httpx.RetryAfterSeconds(wait)), 10)
 	}
-	if len(quotas) > 0 {
-		w.Header().Set("RateLimit-Policy", strings.Join(quotas, ", "))
-		w.Header().Set("RateLimit", strings.Join(states, ", "))
+	values := make([]string, 3) // one allocation for the values of all headers
+	h := w.Header()
+	if quota != "" {
+		values[0], values[1] = quota, string(state)
+		h["Ratelimit-Policy"], h["Ratelimit"] = values[0:1:1], values[1:2:2]
 	}
-	setRetryAfter(w, longest)
+	values[2] = strconv.Itoa(httpx.RetryAfterSeconds(longest))
+	h["Retry-After"] = values[2:]
 	httpx.WriteError(w, r, http.StatusTooManyRequests, "rate_limited")
 }
 
 func answerUnavailable(w http.ResponseWriter, r *http.Request) {
-	setRetryAfter(w, unavailableRetry)
+	w.Header().Set("Retry-After", strconv.Itoa(httpx.RetryAfterSeconds(unavailableRetry)))
 	httpx.WriteError(w, r, http.StatusServiceUnavailable, "rate_limiter_unavailable")
-}
-
-func setRetryAfter(w http.ResponseWriter, d time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(httpx.RetryAfterSeconds(d)))
 }

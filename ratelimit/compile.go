@@ -26,6 +26,7 @@ type policy struct {
 	allow     clientip.Prefixes
 	keyPrefix string // "handrail:{<namespace>:<policy>:"
 	quota     string // its item of RateLimit-Policy
+	state     string // its item of RateLimit, up to the seconds
 }
 
 // compilePolicies checks every policy and returns them ready for use.
@@ -61,6 +62,7 @@ func (in Policy) compile(p *problems, field string) policy {
 		fixed:  in.RetryAfter == RetryFixed,
 	}
 	out.quota = fmt.Sprintf("%q;q=%d;w=%d", in.Name, in.Limit, (in.Window+time.Second-1)/time.Second)
+	out.state = fmt.Sprintf("%q;r=0;t=", in.Name)
 	out.limit.check(p, field+"Limit", field+"Window")
 	out.methods = slices.Clone(in.Methods)
 	for i, method := range in.Methods {

@@ -97,7 +97,9 @@ func AuthPolicy() Policy {
 type Config struct {
 	Policies []Policy // every one that matches a request is applied; none means no limit
 
-	Limiter Limiter // nil means a Memory of its own
+	// Limiter counts; nil means a Memory of its own. What it refuses is
+	// remembered by a Cached, unless it is a Memory or a Cached itself.
+	Limiter Limiter
 
 	// Fallback decides for policies with OnStoreError Local while Limiter
 	// fails. Every decision of Limiter is mirrored into it, so that it starts
@@ -129,7 +131,7 @@ type Config struct {
 	// for concurrent use and must not block. Nil means nobody is told.
 	OnEvent func(Event)
 
-	// Now is the clock of a Memory made here; nil means the monotonic one of
-	// package time.
+	// Now is the clock of a Memory or a Cached made here; nil means the
+	// monotonic one of package time.
 	Now func() time.Time
 }

@@ -28,11 +28,25 @@
 // request whose client is gone before the decision is not a failure of the
 // store; it is not served.
 //
+// # Over the limit
+//
+// What a store has refused is answered from memory (Cached), whatever the number
+// of requests: the store is asked once in 900 ms about a subject that stays
+// blocked. Refusals end at their exact time. What lets a subject go earlier
+// elsewhere, such as a place given back by another instance, is seen within a
+// second.
+//
 // # Several policies
 //
 // Every policy that matches is asked. When one refuses, the others get back
 // what they had reserved, and the answer's Retry-After is the longest wait among
-// those that refuse.
+// those that refuse. As long as it is remembered that one refuses, the others
+// are neither asked nor reserved.
+//
+// A place that is reserved and given back is taken for that moment. When it was
+// the last one, another instance may remember its subject as blocked for up to
+// a second. With one policy on a request nothing is given back, and nothing is
+// refused while there is room.
 //
 // # Answers
 //

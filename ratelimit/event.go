@@ -6,7 +6,7 @@ import "time"
 type Outcome string
 
 // The outcomes. Every policy that matches a request yields exactly one of them,
-// except that StoreError comes in addition, and that nothing is asked after
+// except that StoreError comes in addition, and that there is none after
 // Canceled.
 const (
 	Allowed      Outcome = "allowed"       // counted, and passed on
@@ -14,6 +14,7 @@ const (
 	ShadowDenied Outcome = "shadow_denied" // over the limit, but the policy only watches
 	Exempt       Outcome = "exempt"        // from a network in Policy.Allow: not counted
 	Released     Outcome = "released"      // admitted, and given back since the request was refused
+	Skipped      Outcome = "skipped"       // not asked, since another policy was known to refuse
 	Unavailable  Outcome = "unavailable"   // the store failed under OnStoreError Deny: 503
 	Canceled     Outcome = "canceled"      // the request's context ended before the decision
 	StoreError   Outcome = "store_error"   // the store failed; Cause says how

@@ -39,8 +39,7 @@ type MemoryConfig struct {
 // A clock that steps backward neither admits more nor blocks anything beyond
 // the window plus the step.
 type Memory struct {
-	now    func() time.Time
-	base   time.Time
+	clock  clock // read under a shard's lock, so that a key sees no reordered times
 	seed   maphash.Seed
 	shards []shard
 }
@@ -65,12 +64,7 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 		cfg.MaxKeys = DefaultMaxKeys
 	}
 	n := min(max(cfg.MaxKeys/shardKeys, 1), maxShards)
-	m := &Memory{now: cfg.Now, seed: maphash.MakeSeed(), shards: make([]shard, n)}
-	if m.now != nil {
-		m.base = m.now()
-	} else {
-		m.base = time.Now()
-	}
+	m := &Memory{clock: newClock(cfg.Now), seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range m.shards {
 		m.shards[i].init(cfg.MaxKeys / n)
 	}
@@ -105,7 +99,7 @@ func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
 	s := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := m.clock()
+	now := m.clock.now()
 	e := s.entry(key, limit, now)
 	if !d.Allowed {
 		e.times.fill(now+int64(d.RetryAfter)-int64(limit.Window), limit.Count)
@@ -131,7 +125,7 @@ func (m *Memory) allow(key string, limit Limit) Decision {
 	s := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := m.clock()
+	now := m.clock.now()
 	e := s.entry(key, limit, now)
 	if end, full := e.times.blockedUntil(limit); full && e.times.later(now) < end {
 		s.settle(e, now)
@@ -151,16 +145,7 @@ func (m *Memory) refund(key string, d Decision) {
 	if e == nil || !e.times.remove(d.Token) {
 		return
 	}
-	s.settle(e, m.clock())
-}
-
-// clock is the time in nanoseconds since m was made. It is read under the
-// shard's lock, so that a key sees no reordered times.
-func (m *Memory) clock() int64 {
-	if m.now != nil {
-		return int64(m.now().Sub(m.base))
-	}
-	return int64(time.Since(m.base))
+	s.settle(e, m.clock.now())
 }
 
 func (m *Memory) shard(key string) *shard {

@@ -13,9 +13,8 @@ import (
 // holds no goroutine.
 type Middleware struct {
 	policies []policy
-	limiter  Limiter
+	store    *Cached // nil when fallback is the store
 	fallback *Memory
-	mirror   bool // fallback follows limiter
 	resolver *clientip.Resolver
 	keys     *keyMaker
 	onEvent  func(Event)
@@ -29,28 +28,29 @@ func New(cfg Config) (*Middleware, error) {
 		policies: compilePolicies(cfg, &p),
 		resolver: newResolver(cfg, &p),
 		keys:     newKeyMaker(cfg.KeySecret),
-		limiter:  cfg.Limiter,
 		fallback: cfg.Fallback,
 		onEvent:  cfg.OnEvent,
 	}
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	memory, ok := m.limiter.(*Memory)
-	switch {
-	case ok:
-		m.fallback = memory
-	case m.fallback == nil:
-		var err error
-		if m.fallback, err = NewMemory(MemoryConfig{Now: cfg.Now}); err != nil {
+	var err error
+	switch limiter := cfg.Limiter.(type) {
+	case nil:
+	case *Memory:
+		m.fallback = limiter
+		return m, nil
+	case *Cached:
+		m.store = limiter
+	default:
+		if m.store, err = NewCached(CachedConfig{Limiter: limiter, Now: cfg.Now}); err != nil {
 			return nil, err
 		}
 	}
-	if m.limiter == nil {
-		m.limiter = m.fallback
+	if m.fallback == nil {
+		m.fallback, err = NewMemory(MemoryConfig{Now: cfg.Now})
 	}
-	m.mirror = m.limiter != Limiter(m.fallback)
-	return m, nil
+	return m, err
 }
 
 // Wrap returns next behind the policies. A request reaches next when none of
@@ -90,26 +90,20 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request) bool {
 // reserveAll asks every matching policy, so that the answer knows the longest
 // wait. worst is Allowed, Denied, Unavailable or Canceled.
 func (m *Middleware) reserveAll(r *http.Request, list []reservation) (_ []reservation, worst Outcome) {
-	var id clientip.Identity
-	identified := false
+	list = m.matching(r, list)
+	if m.recall(list) {
+		return list, Denied
+	}
 	worst = Allowed
-	for i := range m.policies {
-		p := &m.policies[i]
-		if !p.matches(r) {
+	for i := range list {
+		res := &list[i]
+		if res.outcome == Exempt {
 			continue
 		}
-		if !identified {
-			id, identified = m.identity(r), true
-		}
-		if p.allow.Contains(id.Client) {
-			list = append(list, reservation{policy: p, outcome: Exempt})
-			continue
-		}
-		res := m.reserve(r.Context(), p, m.keys.key(p, r, id))
-		list = append(list, res)
+		m.reserve(r.Context(), res)
 		switch res.outcome {
 		case Canceled:
-			return list, Canceled
+			return list[:i+1], Canceled
 		case Denied:
 			worst = Denied
 		case Unavailable:
@@ -119,6 +113,53 @@ func (m *Middleware) reserveAll(r *http.Request, list []reservation) (_ []reserv
 		}
 	}
 	return list, worst
+}
+
+// matching appends a reservation for every policy that matches r. It is Exempt,
+// or Skipped until the policy is asked.
+func (m *Middleware) matching(r *http.Request, list []reservation) []reservation {
+	var id clientip.Identity
+	for i := range m.policies {
+		p := &m.policies[i]
+		if !p.matches(r) {
+			continue
+		}
+		if len(list) == 0 {
+			id = m.identity(r)
+		}
+		if p.allow.Contains(id.Client) {
+			list = append(list, reservation{policy: p, outcome: Exempt})
+			continue
+		}
+		list = append(list, reservation{policy: p, key: m.keys.key(p, r, id), outcome: Skipped})
+	}
+	return list
+}
+
+// recall refuses a request under several policies when it is known that one of
+// them refuses: nothing is reserved under the others, only to be given back. It
+// does so only as long as nothing of what is known is due, so that all of them
+// are asked in time, and the answer knows the longest wait.
+func (m *Middleware) recall(list []reservation) bool {
+	if m.store == nil || len(list) < 2 {
+		return false
+	}
+	refused := false
+	for i := range list {
+		res := &list[i]
+		if res.outcome == Exempt {
+			continue
+		}
+		wait, due := m.store.recall(res.key, res.policy.limit)
+		if due {
+			return false
+		}
+		if wait > 0 {
+			res.refuse(Decision{RetryAfter: wait})
+			refused = refused || res.outcome == Denied
+		}
+	}
+	return refused
 }
 
 func (p *policy) matches(r *http.Request) bool {
@@ -167,64 +208,73 @@ type reservation struct {
 	cause    error
 }
 
-func (m *Middleware) reserve(ctx context.Context, p *policy, key string) reservation {
-	res := reservation{policy: p, key: key, outcome: Allowed}
-	d, err := m.limiter.Allow(ctx, key, p.limit)
-	switch {
-	case err == nil:
-		if m.mirror && p.onError == Local {
-			res.mirrored = m.fallback.Mirror(key, p.limit, d)
-		}
-	case ctx.Err() != nil:
-		// The client is gone. The store may have counted the request; it did not
-		// fail, and a request that may be uncounted never reaches the handler.
-		res.outcome, res.cause = Canceled, context.Cause(ctx)
-		return res
-	default:
-		m.storeFailed(p, err)
-		switch p.onError {
-		case Pass:
-			return res
-		case Deny:
-			if !p.shadow {
-				res.outcome = Unavailable
+// refuse settles res by a decision that is not an admission.
+func (res *reservation) refuse(d Decision) {
+	res.decision, res.outcome = d, Denied
+	if res.policy.shadow {
+		res.outcome = ShadowDenied
+	}
+}
+
+// reserve asks the policy of res.
+func (m *Middleware) reserve(ctx context.Context, res *reservation) {
+	p := res.policy
+	*res = reservation{policy: p, key: res.key, outcome: Allowed}
+	var d Decision
+	if m.store == nil {
+		d = m.fallback.allow(res.key, p.limit)
+	} else {
+		var remembered bool
+		var err error
+		d, remembered, err = m.store.allow(ctx, res.key, p.limit)
+		switch {
+		case err == nil:
+			// What is remembered was mirrored when the store told it.
+			if p.onError == Local && !remembered {
+				res.mirrored = m.fallback.Mirror(res.key, p.limit, d)
 			}
-			return res
+		case ctx.Err() != nil:
+			// The client is gone. The store may have counted the request; it did not
+			// fail, and a request that may be uncounted never reaches the handler.
+			res.outcome, res.cause = Canceled, context.Cause(ctx)
+			return
+		default:
+			m.storeFailed(p, err)
+			if p.onError != Local {
+				if p.onError == Deny && !p.shadow {
+					res.outcome = Unavailable
+				}
+				return
+			}
+			res.local = true
+			d = m.fallback.allow(res.key, p.limit)
 		}
-		res.local = true
-		d = m.fallback.allow(key, p.limit)
 	}
 	res.decision = d
-	switch {
-	case d.Allowed:
-	case p.shadow:
-		res.outcome = ShadowDenied
-	default:
-		res.outcome = Denied
+	if !d.Allowed {
+		res.refuse(d)
 	}
-	return res
 }
 
 // releaseAll gives back what was reserved for a request that is refused. It
 // runs to its end although the client may be gone.
 func (m *Middleware) releaseAll(ctx context.Context, list []reservation) {
-	ctx = context.WithoutCancel(ctx)
 	for i := range list {
 		res := &list[i]
 		if res.outcome != Allowed {
 			continue
 		}
 		res.outcome = Released
-		if !res.decision.Allowed {
-			continue // passed uncounted while the store failed
-		}
-		if res.local {
+		switch {
+		case !res.decision.Allowed: // passed uncounted while the store failed
+		case res.local || m.store == nil:
 			m.fallback.refund(res.key, res.decision)
-			continue
-		}
-		m.fallback.refund(res.key, res.mirrored)
-		if err := m.limiter.Refund(ctx, res.key, res.policy.limit, res.decision); err != nil {
-			m.storeFailed(res.policy, err)
+		default:
+			m.fallback.refund(res.key, res.mirrored)
+			err := m.store.Refund(context.WithoutCancel(ctx), res.key, res.policy.limit, res.decision)
+			if err != nil {
+				m.storeFailed(res.policy, err)
+			}
 		}
 	}
 }

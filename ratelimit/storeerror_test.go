@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,8 +50,9 @@ func (f *failing) Refund(ctx context.Context, key string, limit ratelimit.Limit,
 
 var errDown = errors.New("the store is down")
 
-func newFailing(t *testing.T) *failing {
-	return &failing{Memory: newMemory(t, ratelimit.MemoryConfig{})}
+func newFailing(tb testing.TB) *failing {
+	tb.Helper()
+	return &failing{Memory: newMemory(tb, ratelimit.MemoryConfig{})}
 }
 
 func TestDenyOnStoreErrorAnswers503(t *testing.T) {
@@ -134,6 +136,7 @@ func TestLocalStartsWarmAndFlappingGrantsNothing(t *testing.T) {
 	if passed != 12 {
 		t.Errorf("passed %d, want 12", passed)
 	}
+	a.Advance(time.Second) // what the store refused is not remembered any longer
 	a.want(429, 1)
 	if e := a.events[len(a.events)-1]; !e.Local {
 		t.Errorf("event %+v, want a local one", e)

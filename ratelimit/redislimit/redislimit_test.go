@@ -47,38 +47,54 @@ func newLimiter(t testing.TB, client redis.UniversalClient) *redislimit.Limiter 
 // years ahead, so that no key ends by the server's own clock meanwhile.
 func TestSuite(t *testing.T) {
 	client := patientClient(t, testenv.Redis(t).URL())
+	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target { return virtualTarget(t, client) })
+}
+
+func TestSuiteBehindACache(t *testing.T) {
+	client := patientClient(t, testenv.Redis(t).URL())
 	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target {
-		check := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
-			}
+		target := virtualTarget(t, client)
+		cached, err := ratelimit.NewCached(ratelimit.CachedConfig{Limiter: target.Limiter, Now: target.Now})
+		if err != nil {
+			t.Fatal(err)
 		}
-		check(client.FlushAll(t.Context()).Err())
-		l := newLimiter(t, client)
-		redislimit.OnVirtualTime(t, l)
-		now := time.Now().AddDate(10, 0, 0).Truncate(time.Microsecond)
-		advance := func(d time.Duration) {
-			t.Helper()
-			now = now.Add(d)
-			check(client.HSet(t.Context(), "clock", "s", now.Unix(), "us", now.Nanosecond()/1000).Err())
-		}
-		advance(0)
-		return ratelimittest.Target{
-			Limiter: l,
-			Now:     func() time.Time { return now },
-			Advance: advance,
-			Tick:    time.Microsecond,
-			State: func(key string) string {
-				times, err := client.LRange(t.Context(), key, 0, -1).Result()
-				check(err)
-				end, err := client.PExpireTime(t.Context(), key).Result()
-				check(err)
-				return fmt.Sprint(times, end)
-			},
-			ForgetScripts: func() { check(client.ScriptFlush(t.Context()).Err()) },
-		}
+		target.Limiter = cached
+		return target
 	})
+}
+
+func virtualTarget(t *testing.T, client redis.UniversalClient) ratelimittest.Target {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(client.FlushAll(t.Context()).Err())
+	l := newLimiter(t, client)
+	redislimit.OnVirtualTime(t, l)
+	now := time.Now().AddDate(10, 0, 0).Truncate(time.Microsecond)
+	advance := func(d time.Duration) {
+		t.Helper()
+		now = now.Add(d)
+		check(client.HSet(t.Context(), "clock", "s", now.Unix(), "us", now.Nanosecond()/1000).Err())
+	}
+	advance(0)
+	return ratelimittest.Target{
+		Limiter: l,
+		Now:     func() time.Time { return now },
+		Advance: advance,
+		Tick:    time.Microsecond,
+		State: func(key string) string {
+			times, err := client.LRange(t.Context(), key, 0, -1).Result()
+			check(err)
+			end, err := client.PExpireTime(t.Context(), key).Result()
+			check(err)
+			return fmt.Sprint(times, end)
+		},
+		ForgetScripts: func() { check(client.ScriptFlush(t.Context()).Err()) },
+	}
 }
 
 func TestEveryKeyEnds(t *testing.T) {
