@@ -1,0 +1,23 @@
+package sidecar
+
+import (
+	"io"
+	"log/slog"
+)
+
+// LogWriter is logWriter, which nothing outside of a Sidecar uses.
+type LogWriter = logWriter
+
+// The bounds of a LogWriter.
+const (
+	LogBuffer = logBuffer
+	LogDelay  = logDelay
+)
+
+// NewLogWriter is newLogWriter.
+func NewLogWriter(out io.Writer) *LogWriter { return newLogWriter(out) }
+
+// NewLogHandler is newLogHandler.
+func NewLogHandler(out *LogWriter, format string, level slog.Leveler) slog.Handler {
+	return newLogHandler(out, format, level)
+}
