@@ -85,6 +85,7 @@ var house = []room{
 	{"observe/prom", adapter, []string{"github.com/prometheus/"}, "Prometheus"},
 	{"observe/sentryobs", adapter, []string{"github.com/getsentry/sentry-go"}, "Sentry"},
 
+	{"internal/server", part, nil, "what clients talk to is net/http's types and nothing else"},
 	{"internal/upstream", part, nil, "the proxy is net/http and nothing else"},
 	{"internal/demo", part, []string{"github.com/stripe/stripe-go/"}, "an app that signs its own webhooks to show them"},
 	{"internal/sidecar/...", assembly, []string{unlimited}, "puts all of it together"},

@@ -4,25 +4,12 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 )
 
 // Expand replaces the references in text as Load does in a file within dir.
 func Expand(text, dir string, getenv func(string) string) (string, error) {
 	return expander{getenv: getenv, dir: dir}.expand(text)
 }
-
-// NewServer is the server that Run serves with, around another handler.
-func NewServer(h http.Handler) *http.Server {
-	return (&Sidecar{log: slog.New(slog.DiscardHandler)}).newServer(h)
-}
-
-// The timeouts of every listener.
-const (
-	ClientTimeout = clientTimeout
-	IdleTimeout   = idleTimeout
-	HeaderTimeout = headerTimeout
-)
 
 // Close gives back what New took, for a Sidecar that does not Run.
 func (s *Sidecar) Close() error { return s.close(context.Background()) }

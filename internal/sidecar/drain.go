@@ -3,10 +3,9 @@ package sidecar
 import (
 	"context"
 	"errors"
-	"net"
-	"net/http"
-	"sync"
 	"time"
+
+	"github.com/handrail-go/handrail/internal/server"
 )
 
 // Times of the end of a listener.
@@ -21,9 +20,8 @@ const (
 
 // drain ends the public listener without failing a request that was accepted:
 // not ready, but serving for drain.delay; then no new connections; then up to
-// drain.timeout for what is in flight. http.Server.Shutdown alone would not
-// do: it drops requests that are read after it was called.
-func (s *Sidecar) drain(public *http.Server, ln *drainListener, appEnded, forced <-chan struct{}) error {
+// drain.timeout for what is in flight.
+func (s *Sidecar) drain(public *server.Server, ln *drainListener, appEnded, forced <-chan struct{}) error {
 	cfg := s.current.Load().loaded.Drain
 	s.monitor.SetDraining()
 	s.draining.Store(true)
@@ -35,17 +33,17 @@ func (s *Sidecar) drain(public *http.Server, ln *drainListener, appEnded, forced
 		return ErrForced
 	}
 	ln.Drain()
-	public.SetKeepAlivesEnabled(false)
+	public.EndKeepAlive()
 
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Timeout)
 	defer cancel()
-	err := s.quiet(ctx, forced)
+	err := s.quiet(ctx, public, forced)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("drain.timeout is over, what is still in flight is cut off", "timeout", cfg.Timeout.String())
 		s.endCutoff() // webhook deliveries answer now; their providers come again
 		grace, cancel := context.WithTimeout(context.Background(), cutoffGrace)
 		defer cancel()
-		if err = s.quiet(grace, forced); errors.Is(err, context.DeadlineExceeded) {
+		if err = s.quiet(grace, public, forced); errors.Is(err, context.DeadlineExceeded) {
 			err = nil
 		}
 	} else if err == nil {
@@ -55,48 +53,12 @@ func (s *Sidecar) drain(public *http.Server, ln *drainListener, appEnded, forced
 	return err
 }
 
-// connections follows the connections of the public listener.
-type connections struct {
-	mu   sync.Mutex
-	open map[net.Conn]connection
-}
-
-type connection struct {
-	state http.ConnState
-	since time.Time
-}
-
-// onState is for http.Server.ConnState. Connections that were taken over, as
-// for WebSockets, are their handler's; see Sidecar.upgraded.
-func (c *connections) onState(conn net.Conn, state http.ConnState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if state == http.StateClosed || state == http.StateHijacked {
-		delete(c.open, conn)
-		return
-	}
-	c.open[conn] = connection{state, time.Now()}
-}
-
-// busy reports whether a request is in flight, or may be about to come on a
-// connection that was accepted just now.
-func (c *connections) busy() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.open {
-		if conn.state == http.StateActive || conn.state == http.StateNew && time.Since(conn.since) < firstRequestGrace {
-			return true
-		}
-	}
-	return false
-}
-
 // quiet waits until no connection is busy and no WebSocket or other upgraded
 // connection is left.
-func (s *Sidecar) quiet(ctx context.Context, forced <-chan struct{}) error {
+func (s *Sidecar) quiet(ctx context.Context, public *server.Server, forced <-chan struct{}) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for s.conns.busy() || s.upgraded.Load() > 0 {
+	for public.Busy(firstRequestGrace) || s.upgraded.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

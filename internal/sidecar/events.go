@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/health"
 	"github.com/handrail-go/handrail/internal/upstream"
+	"github.com/handrail-go/handrail/observe"
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/webhook"
 )
@@ -107,6 +109,17 @@ func (s *Sidecar) onForwarded() {
 	}
 	s.monitor.Warn("client_identity", "a private peer sends forwarding headers, but trusted_proxies is not set")
 	s.log.Warn("a private peer sends forwarding headers that are not believed: its clients share one address; set trusted_proxies")
+}
+
+// onRefused is told of what was no request. It is counted like one; the log has
+// one line a second of it, since anybody can send such bytes at any rate.
+func (s *Sidecar) onRefused(remote net.Addr, status int, reason error) {
+	s.metrics.OnRequest(observe.RequestEvent{
+		Method: observe.OtherMethod, Route: observe.Unmatched, Status: status, Outcome: observe.Completed,
+	})
+	if s.refusedLog.ok() {
+		s.log.Warn("what a client sent is not a request that is served", "reason", reason, "status", status, "peer", remote.String())
+	}
 }
 
 const maxErrorBytes = 300

@@ -3,13 +3,14 @@ package sidecar
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/handrail-go/handrail/internal/server"
 )
 
 // listeners are where the sidecar can be reached; admin and metrics may be nil.
@@ -83,15 +84,25 @@ func listenOn(addr string) (net.Listener, error) {
 	return ln, err
 }
 
-// newServer has every timeout but a total; see withDeadlines for the rest.
-func (s *Sidecar) newServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           withDeadlines(h),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		// "OPTIONS *" is answered by our handler as well, which has deadlines.
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
+// Timeouts of the listeners. There is no total: uploads, streams and WebSockets
+// live as long as bytes move.
+const (
+	headerTimeout  = 10 * time.Second  // for a request's header
+	idleTimeout    = 120 * time.Second // between requests of a connection
+	clientTimeout  = 60 * time.Second  // for the client to send or take the next bytes
+	restTimeout    = time.Second / 2   // for the rest of a body that nobody reads
+	maxHeaderBytes = 64 << 10
+)
+
+func (s *Sidecar) newServer(h http.Handler) *server.Server {
+	return server.New(server.Config{
+		Handler:        h,
+		HeaderTimeout:  headerTimeout,
+		IdleTimeout:    idleTimeout,
+		ClientTimeout:  clientTimeout,
+		RestTimeout:    restTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		Log:            s.log,
+		OnRefused:      s.onRefused,
+	})
 }

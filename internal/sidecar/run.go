@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/handrail-go/handrail/internal/server"
 )
 
 // ErrForced is returned by Run when a second signal ended it before the drain.
@@ -43,7 +45,6 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 	defer func() { stop(); wg.Wait() }()
 	failed := make(chan error, 3)
 	public := s.newServer(s)
-	public.ConnState = s.conns.onState
 	s.serve(&wg, failed, public, ls.public)
 	for _, side := range []struct {
 		listener net.Listener
@@ -53,9 +54,9 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 		{ls.metrics, s.metricsHandler()},
 	} {
 		if side.listener != nil {
-			server := s.newServer(side.handler)
-			s.serve(&wg, failed, server, side.listener)
-			defer func() { _ = server.Close() }() //nolint:gocritic // each serves until Run ends
+			inner := s.newServer(side.handler)
+			s.serve(&wg, failed, inner, side.listener)
+			defer func() { _ = inner.Close() }() //nolint:gocritic // each serves until Run ends
 		}
 	}
 	s.startBackground(background, &wg, o)
@@ -78,9 +79,9 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 }
 
 // serve runs a server until it is closed.
-func (s *Sidecar) serve(wg *sync.WaitGroup, failed chan<- error, server *http.Server, ln net.Listener) {
+func (s *Sidecar) serve(wg *sync.WaitGroup, failed chan<- error, srv *server.Server, ln net.Listener) {
 	wg.Go(func() {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
 	})

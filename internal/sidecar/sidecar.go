@@ -7,7 +7,6 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -38,7 +37,6 @@ type Sidecar struct {
 	current   atomic.Pointer[assembly]
 	reloading sync.Mutex
 	draining  atomic.Bool
-	conns     connections
 	upgraded  atomic.Int64 // handlers of requests that asked to take their connection over
 
 	cutoff    context.Context // ends webhook calls that outlast the drain
@@ -46,13 +44,13 @@ type Sidecar struct {
 
 	forwardedSeen atomic.Bool
 	limiterLog    quiet
+	refusedLog    quiet
 }
 
 // New assembles a Sidecar. It listens on nothing and starts nothing; files
 // below data_dir are made when a webhook route needs them. Logs go to out.
 func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
-	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}}
-	s.conns.open = map[net.Conn]connection{}
+	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}, refusedLog: quiet{interval: time.Second}}
 	s.log = newLogger(l.Observe, s.level, out)
 	takeOverLogs(s.log)
 	s.cutoff, s.endCutoff = context.WithCancel(context.WithoutCancel(ctx))

@@ -1,20 +1,22 @@
-package sidecar_test
+package server_test
 
 import (
 	"bufio"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/handrail-go/handrail/internal/sidecar"
+	"github.com/handrail-go/handrail/internal/server"
 )
 
 // pipes is a listener whose connections are pipes in memory, so that a
@@ -22,6 +24,7 @@ import (
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
+	once   sync.Once
 }
 
 func (p *pipes) Accept() (net.Conn, error) {
@@ -33,7 +36,10 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A pipeClient speaks HTTP by hand.
@@ -42,14 +48,28 @@ type pipeClient struct {
 	r *bufio.Reader
 }
 
-// withServer runs test against the server that the sidecar has, around h.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 120 * time.Second
+	clientTimeout = 60 * time.Second
+	restTimeout   = time.Second / 2
+)
+
+func newServer(h http.Handler) *server.Server {
+	return server.New(server.Config{
+		Handler: h, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, ClientTimeout: clientTimeout,
+		RestTimeout: restTimeout, MaxHeaderBytes: 64 << 10, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// withServer runs test against a server around h, in virtual time.
 func withServer(t *testing.T, h http.HandlerFunc, test func(t *testing.T, dial func() *pipeClient)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		server := sidecar.NewServer(h)
+		srv := newServer(h)
 		done := make(chan struct{})
-		go func() { defer close(done); _ = server.Serve(ln) }()
+		go func() { defer close(done); _ = srv.Serve(ln) }()
 		var clients []net.Conn
 		test(t, func() *pipeClient {
 			client, conn := net.Pipe()
@@ -60,7 +80,7 @@ func withServer(t *testing.T, h http.HandlerFunc, test func(t *testing.T, dial f
 		for _, c := range clients {
 			_ = c.Close()
 		}
-		_ = server.Close()
+		_ = srv.Close()
 		<-done
 	})
 }
@@ -124,8 +144,8 @@ func TestClientThatStopsSendingIsCutAfterTheTimeout(t *testing.T) {
 		if status, _ := c.answer(t); status != http.StatusRequestTimeout {
 			t.Errorf("answer %d", status)
 		}
-		if d := time.Duration(took.Load()); d != sidecar.ClientTimeout {
-			t.Errorf("cut after %v, want %v", d, sidecar.ClientTimeout)
+		if d := time.Duration(took.Load()); d != clientTimeout {
+			t.Errorf("cut after %v, want %v", d, clientTimeout)
 		}
 		if d := c.ended(); d > time.Second {
 			t.Errorf("the connection ended %v after the answer", d)
@@ -168,7 +188,7 @@ func TestBytesKeepAnUploadAlive(t *testing.T) {
 		c := dial()
 		c.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n")
 		for range 100 {
-			time.Sleep(sidecar.ClientTimeout - time.Second)
+			time.Sleep(clientTimeout - time.Second)
 			c.send(t, "x")
 		}
 		if status, body := c.answer(t); status != 200 || body != "100 bytes" {
@@ -189,7 +209,7 @@ func TestAnswersTakeTheirTime(t *testing.T) {
 					t.Errorf("body: %v", err)
 				}
 				for range 5 {
-					time.Sleep(10 * sidecar.ClientTimeout)
+					time.Sleep(10 * clientTimeout)
 					if r.Context().Err() != nil {
 						t.Error("the request was taken for left")
 					}
@@ -219,9 +239,9 @@ func TestClientThatStopsReadingIsCutAfterTheTimeout(t *testing.T) {
 	}, func(t *testing.T, dial func() *pipeClient) {
 		c := dial()
 		c.send(t, get)
-		time.Sleep(2 * sidecar.ClientTimeout)
-		if d := time.Duration(took.Load()); d != sidecar.ClientTimeout {
-			t.Errorf("cut after %v, want %v", d, sidecar.ClientTimeout)
+		time.Sleep(2 * clientTimeout)
+		if d := time.Duration(took.Load()); d != clientTimeout {
+			t.Errorf("cut after %v, want %v", d, clientTimeout)
 		}
 	})
 }
@@ -245,8 +265,8 @@ func TestClientThatGoesWhileNothingIsSentIsSeen(t *testing.T) {
 
 // Deadlines of one request do not reach the next one on its connection.
 func TestKeptConnectionIsGoodForAsLongAsItMayIdle(t *testing.T) {
-	pause := sidecar.IdleTimeout - time.Second
-	if pause <= sidecar.ClientTimeout {
+	pause := idleTimeout - time.Second
+	if pause <= clientTimeout {
 		t.Fatal("connections idle for less than a deadline: this test shows nothing")
 	}
 	skip := func(w http.ResponseWriter, r *http.Request) {
@@ -305,9 +325,9 @@ func TestConnectionsWithoutARequestEnd(t *testing.T) {
 			rule, text string
 			want       time.Duration
 		}{
-			{"nothing sent", "", sidecar.HeaderTimeout},
-			{"half a header", "GET / HTTP/1.1\r\nHost: ", sidecar.HeaderTimeout},
-			{"nothing more sent", get, sidecar.IdleTimeout},
+			{"nothing sent", "", headerTimeout},
+			{"half a header", "GET / HTTP/1.1\r\nHost: ", headerTimeout},
+			{"nothing more sent", get, idleTimeout},
 		} {
 			c := dial()
 			c.send(t, tt.text)
@@ -346,12 +366,12 @@ func TestUpgradedConnectionHasNoDeadlines(t *testing.T) {
 		if err != nil {
 			t.Errorf("read: %v", err)
 		}
-		time.Sleep(10 * sidecar.ClientTimeout)
+		time.Sleep(10 * clientTimeout)
 		_, _ = conn.Write([]byte(line))
 	}, func(t *testing.T, dial func() *pipeClient) {
 		c := dial()
 		c.send(t, get)
-		time.Sleep(10 * sidecar.ClientTimeout)
+		time.Sleep(10 * clientTimeout)
 		c.send(t, "hello\n")
 		if line, err := c.r.ReadString('\n'); line != "hello\n" {
 			t.Errorf("%q %v", line, err)
@@ -369,7 +389,7 @@ func TestReadsAfterTheHandlerDoNotTouchTheNextRequest(t *testing.T) {
 			fmt.Fprint(w, "early")
 			return
 		}
-		time.Sleep(2 * sidecar.ClientTimeout)
+		time.Sleep(2 * clientTimeout)
 		fmt.Fprint(w, r.Context().Err())
 	}, func(t *testing.T, dial func() *pipeClient) {
 		c := dial()
