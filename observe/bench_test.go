@@ -142,9 +142,9 @@ func TestAllocations(t *testing.T) {
 		cfg  observe.Config
 		max  float64
 	}{
-		{"id, recovery and event: the exchange, the id, the request", observe.Config{OnRequest: func(observe.RequestEvent) {}}, 3},
-		{"with log and metrics at most five", fullConfig(t), 5},
-		{"with the access log at most five", observe.Config{Log: jsonLog()}, 5},
+		{"id, recovery and event: the exchange and the id", observe.Config{OnRequest: func(observe.RequestEvent) {}}, 2},
+		{"with log and metrics also the record's attributes and the client's address", fullConfig(t), 4},
+		{"with the access log the same", observe.Config{Log: jsonLog()}, 4},
 	} {
 		if n := testing.AllocsPerRun(200, chain(t, tt.cfg)); n > tt.max {
 			t.Errorf("%s: %v allocations, want at most %v", tt.rule, n, tt.max)

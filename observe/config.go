@@ -67,7 +67,9 @@ func (e *ConfigError) Error() string {
 
 // A Middleware observes requests. It is safe for concurrent use.
 type Middleware struct {
-	log       *slog.Logger
+	log       *slog.Logger // nil without one
+	access    slog.Handler // log's
+	source    uintptr      // of access records
 	routes    *route.Set
 	clients   *clientip.Resolver
 	onStart   func(*http.Request, string) context.Context
@@ -93,8 +95,12 @@ func New(cfg Config) (*Middleware, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Middleware{
+	m := &Middleware{
 		log: cfg.Log, routes: routes, clients: clients,
 		onStart: cfg.OnStart, onRequest: cfg.OnRequest, onPanic: cfg.OnPanic,
-	}, nil
+	}
+	if cfg.Log != nil {
+		m.access, m.source = cfg.Log.Handler(), here()
+	}
+	return m, nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
 )
@@ -33,11 +34,11 @@ func path(u *url.URL) string {
 
 // requestID is the inbound id when it is the only one, from a trusted proxy
 // and of the form ^[A-Za-z0-9._-]{1,128}$, else a new one.
-func requestID(inbound []string, trusted bool) string {
+func requestID(inbound []string, trusted bool, now time.Time) string {
 	if trusted && len(inbound) == 1 && validID(inbound[0]) {
 		return inbound[0]
 	}
-	return httpx.NewRequestID()
+	return httpx.NewRequestID(now)
 }
 
 func validID(s string) bool {

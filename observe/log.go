@@ -3,21 +3,32 @@ package observe
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"unicode"
 )
 
+// here is what records name as their source when the handler asks for it.
+func here() uintptr {
+	var pcs [1]uintptr
+	runtime.Callers(1, pcs[:])
+	return pcs[0]
+}
+
 // logRequest writes the access log's record. Everything in it that a client
 // chose is bounded and in printable ASCII: the id by its pattern, the path by
 // its encoding, the method by a fixed list.
-func (x *exchange) logRequest() {
-	log := x.m.log
-	if log == nil || !log.Enabled(x.ev.Context, slog.LevelInfo) {
+//
+// The record is made here and not by the Logger, which would read the clock and
+// walk the stack for each.
+func (m *Middleware) logRequest(ev *RequestEvent) {
+	out := m.access
+	if out == nil || !out.Enabled(ev.Context, slog.LevelInfo) {
 		return
 	}
-	ev := &x.ev
-	attrs := make([]slog.Attr, 0, 11)
-	attrs = append(attrs,
+	r := slog.NewRecord(ev.Start.Add(ev.Duration), slog.LevelInfo, "request", m.source)
+	var array [10]slog.Attr
+	attrs := append(array[:0],
 		slog.String("method", ev.Method),
 		slog.String("route", ev.Route),
 		slog.String("path", ev.Path),
@@ -33,11 +44,12 @@ func (x *exchange) logRequest() {
 	if ev.TraceID != "" {
 		attrs = append(attrs, slog.String("trace_id", ev.TraceID))
 	}
-	log.LogAttrs(ev.Context, slog.LevelInfo, "request", attrs...)
+	r.AddAttrs(attrs...)
+	_ = out.Handle(ev.Context, r) // as a Logger does
 }
 
-func (x *exchange) logPanic(v any, stack []byte) {
-	if x.m.log == nil {
+func (m *Middleware) logPanic(ev *RequestEvent, v any, stack []byte) {
+	if m.log == nil {
 		return
 	}
 	text := fmt.Sprint(v)
@@ -45,12 +57,12 @@ func (x *exchange) logPanic(v any, stack []byte) {
 		text = text[:maxPanicText]
 	}
 	text = strings.Map(printable, text) // it may quote what a client sent
-	x.m.log.LogAttrs(x.ev.Context, slog.LevelError, "panic",
+	m.log.LogAttrs(ev.Context, slog.LevelError, "panic",
 		slog.String("panic", text),
-		slog.String("method", x.ev.Method),
-		slog.String("route", x.ev.Route),
-		slog.String("path", x.ev.Path),
-		slog.String("request_id", x.ev.RequestID),
+		slog.String("method", ev.Method),
+		slog.String("route", ev.Route),
+		slog.String("path", ev.Path),
+		slog.String("request_id", ev.RequestID),
 		slog.String("stack", string(stack)),
 	)
 }

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,6 +50,26 @@ func TestAccessLogRecord(t *testing.T) {
 	if strings.Contains(buf.String(), "secret") {
 		t.Errorf("a secret in %s", buf.String())
 	}
+}
+
+func TestAccessRecordIsOfTheEndAndNamesItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var buf bytes.Buffer
+		h := newMiddleware(t, observe.Config{Log: slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{AddSource: true}))}).Wrap(
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(1500 * time.Millisecond) }))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		var rec struct {
+			Time     time.Time
+			Duration float64 `json:"duration_ms"`
+			Source   slog.Source
+		}
+		if err := json.Unmarshal(buf.Bytes(), &rec); err != nil {
+			t.Fatal(err)
+		}
+		if !rec.Time.Equal(time.Now()) || rec.Duration != 1500 || !strings.Contains(rec.Source.Function, "handrail/observe.") {
+			t.Errorf("at %v, now %v: %s", rec.Time, time.Now(), buf.String())
+		}
+	})
 }
 
 func TestNothingIsWrittenBelowTheLevel(t *testing.T) {

@@ -11,15 +11,16 @@ import (
 	"github.com/handrail-go/handrail/internal/httpx"
 )
 
-// exchange is one request on its way. It is its own context, which saves an
-// allocation; it is not reused, as handlers may keep their request.
+// exchange is one request on its way. It is its own context and holds the
+// request that the handler gets, which saves two allocations; it is not reused,
+// as handlers may keep their request.
 type exchange struct {
 	context.Context // the request's, before anything was added
 	httpx.Recorder
 
-	m   *Middleware
-	ev  RequestEvent
+	id  string
 	ids [2]string // backs the two headers
+	req http.Request
 }
 
 type exchangeKey struct{}
@@ -35,7 +36,7 @@ func (x *exchange) Value(key any) any {
 // RequestID returns the id of the request that ctx belongs to, or "".
 func RequestID(ctx context.Context) string {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
-		return x.ev.RequestID
+		return x.id
 	}
 	return ""
 }
@@ -47,42 +48,43 @@ func RequestID(ctx context.Context) string {
 // client can tell.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := m.begin(w, r)
-		x.ev.Context = x
-		r = r.WithContext(x)
+		var ev RequestEvent
+		x := m.begin(&ev, w, r)
+		r = &x.req
 		if m.onStart != nil {
-			if ctx := m.onStart(r, x.ev.Route); ctx != x.ev.Context {
-				x.ev.Context = ctx
+			if ctx := m.onStart(r, ev.Route); ctx != ev.Context {
+				ev.Context = ctx
 				r = r.WithContext(ctx)
 			}
 		}
 		returned := false
-		defer func() { x.end(r, returned, recover()) }()
+		defer func() { m.end(x, &ev, r, returned, recover()) }()
 		next.ServeHTTP(&x.Recorder, r)
 		returned = true
 	})
 }
 
-func (m *Middleware) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{Context: r.Context(), m: m}
+// begin fills in what of ev is known before the handler runs.
+func (m *Middleware) begin(ev *RequestEvent, w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{Context: r.Context()}
+	x.req = *r.WithContext(x)
 	x.Recorder.Reset(w)
 	id, ok := clientip.FromContext(x.Context)
 	if !ok {
 		id = m.clients.Resolve(r)
 	}
-	x.ev = RequestEvent{
-		Method:  method(r.Method),
-		Route:   Unmatched,
-		Path:    path(r.URL),
-		Start:   time.Now(),
-		Client:  id.Client,
-		TraceID: traceID(r.Header["Traceparent"]),
+	ev.Context = x
+	ev.Start = time.Now()
+	ev.Method = method(r.Method)
+	ev.Path = path(r.URL)
+	ev.Client = id.Client
+	ev.TraceID = traceID(r.Header["Traceparent"])
+	if ev.Route, ok = m.routes.Find(r.URL); !ok {
+		ev.Route = Unmatched
 	}
-	if pattern, ok := m.routes.Find(r.URL); ok {
-		x.ev.Route = pattern
-	}
-	x.ev.RequestID = requestID(r.Header["X-Request-Id"], id.PeerTrusted)
-	x.ids = [2]string{x.ev.RequestID, x.ev.RequestID}
+	x.id = requestID(r.Header["X-Request-Id"], id.PeerTrusted, ev.Start)
+	ev.RequestID = x.id
+	x.ids = [2]string{x.id, x.id}
 	r.Header["X-Request-Id"] = x.ids[0:1:1]
 	w.Header()["X-Request-Id"] = x.ids[1:2:2]
 	return x
@@ -90,28 +92,28 @@ func (m *Middleware) begin(w http.ResponseWriter, r *http.Request) *exchange {
 
 // end settles what became of the request. It runs deferred: v is what was
 // recovered, and the frames that panicked are still on the stack.
-func (x *exchange) end(r *http.Request, returned bool, v any) {
+func (m *Middleware) end(x *exchange, ev *RequestEvent, r *http.Request, returned bool, v any) {
 	cut := false
 	switch {
 	case returned:
-		x.ev.Outcome = x.outcome(r)
+		ev.Outcome = x.outcome(r)
 	case v == nil || v == http.ErrAbortHandler: //nolint:errorlint // as net/http compares; nil: runtime.Goexit
-		x.ev.Outcome, cut = Aborted, v != nil
+		ev.Outcome, cut = Aborted, v != nil
 	default:
-		x.ev.Outcome, cut = Panicked, x.Wrote()
-		x.panicked(r, v)
+		ev.Outcome, cut = Panicked, x.Wrote()
+		m.panicked(x, ev, r, v)
 	}
-	x.ev.Status, x.ev.Bytes = x.Status(), x.Bytes()
-	if x.ev.Status == 0 && x.ev.Outcome == Completed {
-		x.ev.Status = http.StatusOK // what net/http sends for a silent handler
+	ev.Status, ev.Bytes = x.Status(), x.Bytes()
+	if ev.Status == 0 && ev.Outcome == Completed {
+		ev.Status = http.StatusOK // what net/http sends for a silent handler
 	}
 	if r.Method == http.MethodHead {
-		x.ev.Bytes = 0 // net/http swallows what is written
+		ev.Bytes = 0 // net/http swallows what is written
 	}
-	x.ev.Duration = time.Since(x.ev.Start)
-	x.logRequest()
-	if x.m.onRequest != nil {
-		x.m.onRequest(x.ev)
+	ev.Duration = time.Since(ev.Start)
+	m.logRequest(ev)
+	if m.onRequest != nil {
+		m.onRequest(*ev)
 	}
 	if cut {
 		panic(http.ErrAbortHandler)
@@ -147,16 +149,16 @@ const (
 	maxStack     = 16 << 10
 )
 
-func (x *exchange) panicked(r *http.Request, v any) {
+func (m *Middleware) panicked(x *exchange, ev *RequestEvent, r *http.Request, v any) {
 	stack := debug.Stack()
 	if len(stack) > maxStack {
 		stack = stack[:maxStack]
 	}
-	x.logPanic(v, stack)
-	if x.m.onPanic != nil {
-		x.m.onPanic(PanicEvent{
-			Context: x.ev.Context, Method: x.ev.Method, Route: x.ev.Route,
-			RequestID: x.ev.RequestID, Value: v, Stack: stack,
+	m.logPanic(ev, v, stack)
+	if m.onPanic != nil {
+		m.onPanic(PanicEvent{
+			Context: ev.Context, Method: ev.Method, Route: ev.Route,
+			RequestID: ev.RequestID, Value: v, Stack: stack,
 		})
 	}
 	if !x.Wrote() {

@@ -118,6 +118,25 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
+func TestWhatAHandlerDoesToOneIDLeavesTheOthers(t *testing.T) {
+	var e events
+	var id string
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/", nil)
+	newMiddleware(t, e.config()).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id = observe.RequestID(r.Context())
+		r.Header["X-Request-Id"][0] = "changed"
+		r.Header.Add("X-Request-Id", "added")
+		r.Method = "DELETE"
+	})).ServeHTTP(w, r)
+	if ev := <-e.requests; ev.RequestID != id || ev.Method != "GET" {
+		t.Errorf("the event has %q and %s, want %q and GET", ev.RequestID, ev.Method, id)
+	}
+	if d := cmp.Diff([]string{id}, w.Header()["X-Request-Id"]); d != "" {
+		t.Errorf("the answer: %s", d)
+	}
+}
+
 func TestEventOfAnOrdinaryRequest(t *testing.T) {
 	var e events
 	cfg := e.config()

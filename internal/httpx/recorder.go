@@ -71,11 +71,24 @@ func (r *Recorder) Write(p []byte) (int, error) {
 // which counts as written even when the connection fails. The error is
 // http.ErrNotSupported when the writer below cannot flush: nothing was written.
 func (r *Recorder) FlushError() error {
-	err := http.NewResponseController(r.ResponseWriter).Flush()
+	err := flush(r.ResponseWriter)
 	if r.status == 0 && !errors.Is(err, http.ErrNotSupported) {
 		r.status = http.StatusOK
 	}
 	return err
+}
+
+// flush is http.ResponseController's, which allocates, for the writers that
+// need no unwrapping.
+func flush(w http.ResponseWriter) error {
+	switch w := w.(type) {
+	case interface{ FlushError() error }:
+		return w.FlushError()
+	case http.Flusher:
+		w.Flush()
+		return nil
+	}
+	return http.NewResponseController(w).Flush()
 }
 
 // Flush implements http.Flusher. An error of the connection shows on the

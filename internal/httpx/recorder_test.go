@@ -241,6 +241,40 @@ func TestRecorderKnowsWhatWasSentWhenTheSourcePanics(t *testing.T) {
 	}
 }
 
+func TestRecorderFlushReachesEveryKindOfWriter(t *testing.T) {
+	for _, tc := range []struct {
+		rule string
+		wrap func(http.ResponseWriter) http.ResponseWriter
+		want string
+	}{
+		{"a Flusher", func(w http.ResponseWriter) http.ResponseWriter { return w }, ""},
+		{"one that only unwraps", func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{plain{w}, w} }, ""},
+		{"a recorder", func(w http.ResponseWriter) http.ResponseWriter { return httpx.NewRecorder(w) }, ""},
+		{"FlushError before Flush", func(w http.ResponseWriter) http.ResponseWriter { return brokenFlush{w} }, "broken pipe"},
+		{"no way to flush", func(w http.ResponseWriter) http.ResponseWriter { return plain{w} }, "feature not supported"},
+	} {
+		below := httptest.NewRecorder()
+		err := httpx.NewRecorder(tc.wrap(below)).FlushError()
+		if (err == nil) != (tc.want == "") || err != nil && err.Error() != tc.want || below.Flushed != (tc.want == "") {
+			t.Errorf("%s: %v, flushed %v", tc.rule, err, below.Flushed)
+		}
+	}
+}
+
+func TestRecorderDoesNotAllocate(t *testing.T) {
+	below := httptest.NewRecorder()
+	below.WriteHeader(http.StatusOK)
+	rec := httpx.NewRecorder(below)
+	if n := testing.AllocsPerRun(200, func() {
+		rec.Reset(below)
+		rec.WriteHeader(http.StatusOK)
+		_, _ = rec.Write(nil)
+		rec.Flush()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestRecorderFlushCountsAHeaderOnlyWhereOneWasWritten(t *testing.T) {
 	rec := httpx.NewRecorder(plain{httptest.NewRecorder()})
 	if err := rec.FlushError(); !errors.Is(err, http.ErrNotSupported) || rec.Wrote() {

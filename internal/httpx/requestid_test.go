@@ -32,7 +32,7 @@ func TestNewRequestIDIsAUUIDVersion7(t *testing.T) {
 		zeroes[j] = 0xf
 	}
 	for range 10_000 {
-		id := httpx.NewRequestID()
+		id := httpx.NewRequestID(time.Now())
 		if !uuid7.MatchString(id) {
 			t.Fatalf("%s is no UUIDv7", id)
 		}
@@ -57,7 +57,7 @@ func TestNewRequestIDCarriesTheMillisecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		last := ""
 		for range 100 {
-			id := httpx.NewRequestID()
+			id := httpx.NewRequestID(time.Now())
 			if got, want := millis(t, id), time.Now().UnixMilli(); got != want {
 				t.Fatalf("%s carries %d ms, want %d", id, got, want)
 			}
@@ -79,7 +79,7 @@ func TestNewRequestIDIsUniqueAcrossGoroutines(t *testing.T) {
 		wg.Go(func() {
 			ids := make([]string, each)
 			for i := range ids {
-				ids[i] = httpx.NewRequestID()
+				ids[i] = httpx.NewRequestID(time.Now())
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -98,7 +98,7 @@ func TestNewRequestIDAllocatesItsTextAlone(t *testing.T) {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		t.Skip("the race detector allocates as well")
 	}
-	if n := testing.AllocsPerRun(1000, func() { sink = httpx.NewRequestID() }); n > 1 {
+	if n := testing.AllocsPerRun(1000, func() { sink = httpx.NewRequestID(time.Now()) }); n > 1 {
 		t.Errorf("%v allocations, want at most 1", n)
 	}
 }
@@ -106,8 +106,9 @@ func TestNewRequestIDAllocatesItsTextAlone(t *testing.T) {
 var sink string
 
 func BenchmarkNewRequestID(b *testing.B) {
+	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		sink = httpx.NewRequestID()
+		sink = httpx.NewRequestID(now)
 	}
 }

@@ -42,6 +42,14 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // plain hides what its writer can do beyond http.ResponseWriter.
 type plain struct{ http.ResponseWriter }
 
+// unwrapping leads to the writer that it hides.
+type unwrapping struct {
+	http.ResponseWriter
+	below http.ResponseWriter
+}
+
+func (u unwrapping) Unwrap() http.ResponseWriter { return u.below }
+
 // brokenFlush writes the header and loses the connection.
 type brokenFlush struct{ http.ResponseWriter }
 
