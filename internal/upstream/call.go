@@ -3,20 +3,21 @@ package upstream
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/textproto"
 	"syscall"
-	"time"
 )
 
 // A call is one request on its way through the lean engine. Its handler's
 // goroutine owns it; an upload has a part of its own.
 type call struct {
 	exchange
-	lean   *lean
-	link   *link // nil: none yet, or no more
-	leave  func() bool
+	lean  *lean
+	link  *link // nil: none yet, or no more
+	leave func() bool
+
+	stopDial context.CancelFunc // nil: there was none
+
 	inbox  *inbox
 	upload *upload // nil: no body
 	answer answer
@@ -65,57 +66,10 @@ func (c *call) ask() error {
 		if err == nil || !c.mayAskAgain() {
 			return err
 		}
-		if err := c.redial(); err != nil {
+		if err := c.reconnect(); err != nil {
 			return err
 		}
 	}
-}
-
-// connect takes a link from the pool, or dials.
-func (c *call) connect() error {
-	config := &c.lean.config
-	wait := config.Timeout
-	var k *link
-	if !c.once {
-		k = c.lean.pool.get()
-	}
-	if c.reused = k != nil; !c.reused {
-		began := time.Now()
-		conn, err := c.dial()
-		if err != nil {
-			return err
-		}
-		k = newLink(conn, config)
-		wait = max(wait-time.Since(began), 1)
-	}
-	c.link, c.dog = k, &k.dog
-	c.dog.again(wait)
-	if c.Done() != nil {
-		c.leave = context.AfterFunc(c.Context, k.stop)
-	}
-	return nil
-}
-
-func (c *call) dial() (net.Conn, error) {
-	ctx, config := c.Context, &c.lean.config
-	if config.Timeout < config.DialTimeout {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, config.Timeout)
-		defer cancel()
-	}
-	return c.lean.dial(ctx)
-}
-
-// redial puts a new connection in the place of one that was found dead. The
-// clock of the request runs on, and what was written before stays written.
-func (c *call) redial() error {
-	c.reused = false
-	conn, err := c.dial()
-	if err != nil {
-		return err
-	}
-	c.link.replace(conn)
-	return nil
 }
 
 // mayAskAgain reports whether the request can be sent on a new connection: when
@@ -139,7 +93,13 @@ func (c *call) send() error {
 			return errSurplus
 		}
 	}
+	if c.upload != nil {
+		c.dog.sending()
+	}
 	n, err := c.link.conn.Write(message)
+	if c.upload != nil {
+		c.dog.sent()
+	}
 	if n > 0 || err == nil {
 		c.wrote.Store(true)
 	}
@@ -199,6 +159,9 @@ func (c *call) drop() {
 	}
 	c.link.close()
 	c.link = nil
+	if !c.once {
+		c.lean.pool.lost()
+	}
 }
 
 // end returns what the call holds: the link to the pool, if nothing is left on
@@ -212,6 +175,7 @@ func (c *call) end() {
 		}
 	}
 	c.drop()
+	c.undial()
 	if c.inbox != nil {
 		c.lean.inboxes.put(c.inbox)
 		c.inbox = nil

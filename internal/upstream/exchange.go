@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -244,7 +243,6 @@ func (ex *exchange) failure(err error) *Error {
 		}
 		bodyErr = ex.body.failed()
 	}
-	var dial net.Error
 	switch {
 	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
 		e.Kind = Timeout
@@ -252,10 +250,10 @@ func (ex *exchange) failure(err error) *Error {
 		e.Kind, e.Err = BadRequest, bodyErr
 	case bodyErr != nil || ex.in.Context().Err() != nil: // net/http cancels for both
 		e.Kind = Gone
+	case dialTimedOut(err):
+		e.Kind = Timeout
 	case e.Written:
 		e.Kind = NoAnswer
-	case errors.As(err, &dial) && dial.Timeout():
-		e.Kind = Timeout
 	default:
 		e.Kind = NotWritten
 	}

@@ -74,6 +74,7 @@ const MaxIdle = maxIdleConns
 func IdleAfter(conns []net.Conn) (kept int, closeIdle func()) {
 	p := new(linkPool)
 	config := Config{}.withDefaults()
+	p.taken = len(conns)
 	for _, c := range conns {
 		p.put(newLink(c, &config))
 	}

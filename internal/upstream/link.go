@@ -16,6 +16,7 @@ type link struct {
 	look look
 	dog  watchdog
 	stop func() // abort, made once
+	used bool   // it has carried a request
 
 	mu      sync.Mutex
 	aborted bool

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"container/list"
 	"sync"
 	"time"
 )
@@ -8,10 +9,18 @@ import (
 // A linkPool keeps up to maxIdleConns links for the next requests, each for
 // idleConnTimeout. One timer closes those that nobody took.
 type linkPool struct {
-	mu    sync.Mutex
-	idle  []*link // the one that was used last at the end
-	timer *time.Timer
-	armed bool
+	mu      sync.Mutex
+	idle    []*link   // the one that was used last at the end
+	waiting list.List // of *waiter, the one that came first at the front
+	taken   int       // links that are with requests
+	timer   *time.Timer
+	armed   bool
+}
+
+// A waiter is a request that waits for a link.
+type waiter struct {
+	links chan *link    // holds one
+	place *list.Element // guarded by the pool; nil: it has got one, or left
 }
 
 // get returns a link that can carry a request, or nil. It closes those that
@@ -26,31 +35,112 @@ func (p *linkPool) get() *link {
 			return k
 		}
 		k.close()
+		p.lost()
 	}
 }
 
 func (p *linkPool) pop() (k *link, expired bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.idle) - 1
-	if last < 0 {
+	if k = p.last(); k == nil {
 		return nil, false
 	}
-	k = p.idle[last]
-	p.idle[last] = nil
-	p.idle = p.idle[:last]
+	p.taken++
 	return k, time.Since(k.idleSince) >= idleConnTimeout
 }
 
+// last takes the link out that was used last. It is called with mu held.
+func (p *linkPool) last() *link {
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	k := p.idle[last]
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return k
+}
+
+// put takes a link back from a request that is done with it.
 func (p *linkPool) put(k *link) {
-	if !p.push(k) {
+	k.used = true
+	p.mu.Lock()
+	p.taken--
+	kept := p.give(k)
+	p.mu.Unlock()
+	if !kept {
 		k.close()
 	}
 }
 
-func (p *linkPool) push(k *link) bool {
+// lost is told of a link that a request does not give back.
+func (p *linkPool) lost() {
+	p.mu.Lock()
+	p.taken--
+	p.mu.Unlock()
+}
+
+// mayComeBack reports whether requests have links that they may give back.
+func (p *linkPool) mayComeBack() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.taken > 0
+}
+
+// wait makes w wait, and reports whether it must: a link may have come back
+// since the last look.
+func (p *linkPool) wait(w *waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.place = p.waiting.PushBack(w)
+	k := p.last()
+	if k != nil {
+		p.hand(w, k)
+	}
+	return k == nil
+}
+
+// leave ends the wait. A link that came at the last moment goes to another.
+func (p *linkPool) leave(w *waiter) {
+	p.mu.Lock()
+	var k *link
+	kept := true
+	if w.place != nil {
+		p.waiting.Remove(w.place)
+		w.place = nil
+	} else {
+		k = <-w.links
+		p.taken--
+		kept = p.give(k)
+	}
+	p.mu.Unlock()
+	if !kept {
+		k.close()
+	}
+}
+
+// deliver brings a link that was dialled for w, or for another if w has one.
+func (p *linkPool) deliver(w *waiter, k *link) {
+	p.mu.Lock()
+	kept := true
+	if w.place != nil {
+		p.hand(w, k)
+	} else {
+		kept = p.give(k)
+	}
+	p.mu.Unlock()
+	if !kept {
+		k.close()
+	}
+}
+
+// give passes a link to whoever waits for one, or keeps it, and reports whether
+// that was possible. It is called with mu held.
+func (p *linkPool) give(k *link) bool {
+	if first := p.waiting.Front(); first != nil {
+		p.hand(first.Value.(*waiter), k)
+		return true
+	}
 	if len(p.idle) == maxIdleConns {
 		return false
 	}
@@ -60,6 +150,14 @@ func (p *linkPool) push(k *link) bool {
 		p.arm(idleConnTimeout)
 	}
 	return true
+}
+
+// hand is called with mu held, for a w that waits.
+func (p *linkPool) hand(w *waiter, k *link) {
+	p.waiting.Remove(w.place)
+	w.place = nil
+	p.taken++
+	w.links <- k
 }
 
 // arm is called with mu held.

@@ -66,8 +66,11 @@ func newStandard(config Config, t target, dial dialFunc) *standard {
 func newTransport(t target, dial dialFunc) *http.Transport {
 	connect := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := dial(ctx)
-		if err != nil || t.h2c {
-			return c, err
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		if t.h2c {
+			return c, nil
 		}
 		return &conn{Conn: c}, nil
 	}

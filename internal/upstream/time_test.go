@@ -54,6 +54,7 @@ func (l *memoryListener) dial(context.Context) (net.Conn, error) {
 // A timedRig is a rig in memory, for a bubble of synctest: its time is not ours.
 type timedRig struct {
 	t      *testing.T
+	proxy  *upstream.Proxy
 	front  *memoryListener
 	errors chan *upstream.Error
 	aborts chan *upstream.Error
@@ -75,6 +76,7 @@ func timed(t *testing.T, impl implementation, serve func(*wire), f func(*timedRi
 		if err != nil {
 			t.Fatal(err)
 		}
+		rg.proxy = proxy
 		var wg sync.WaitGroup
 		back := newMemoryListener()
 		proxy.SetDial(back.dial)
@@ -196,6 +198,35 @@ func TestUpstreamThatTakesNoBodyIsTooSlow(t *testing.T) {
 			go func() { _, _ = c.Write(make([]byte, 1000000)) }() // fails at the end
 			if got, err := c.message(false); !strings.HasPrefix(got, gatewayTimeout) || time.Since(began) != upstream.DefaultTimeout {
 				t.Errorf("got %q (%v) after %v", got, err, time.Since(began))
+			}
+			_ = c.Close()
+		})
+	})
+}
+
+// The clock rests while the client's body is waited for, but not while the
+// upstream does not even take the header.
+func TestUpstreamThatTakesNoHeaderIsTooSlow(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(*wire) { time.Sleep(2 * upstream.DefaultTimeout) }, func(rg *timedRig) {
+			c := rg.client()
+			began := time.Now()
+			c.send("POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\n")
+			waited := make(chan time.Duration, 1)
+			go func() {
+				got, err := c.message(false)
+				if !strings.HasPrefix(got, gatewayTimeout) {
+					t.Errorf("got %q (%v)", got, err)
+				}
+				waited <- time.Since(began)
+			}()
+			select {
+			case d := <-waited:
+				if d -= upstream.DefaultTimeout; d < 0 || d > 100*time.Millisecond { // some to collect and to stop the body
+					t.Errorf("answered after a timeout and %v", d)
+				}
+			case <-time.After(2 * upstream.DefaultTimeout):
+				t.Error("it waits for the client's body")
 			}
 			_ = c.Close()
 		})

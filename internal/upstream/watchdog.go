@@ -20,6 +20,8 @@ type watchdog struct {
 	deadline time.Duration // since began; 0: nobody waits for the upstream
 	next     time.Duration // when timer fires, since began
 	answered bool          // the response header came
+	idleBody bool          // the client's body is waited for
+	busy     bool          // the request's header is being sent
 	over     bool          // expired or stopped
 	expired  bool
 }
@@ -40,7 +42,7 @@ func (d *watchdog) start(timeout, idle time.Duration, expire func()) {
 func (d *watchdog) again(wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.answered = false
+	d.answered, d.idleBody, d.busy = false, false, false
 	d.arm(wait)
 }
 
@@ -61,11 +63,23 @@ func (d *watchdog) hasExpired() bool {
 	return d.expired
 }
 
+// left is how much is left of the present wait, of a whole one when nobody waits
+// for the upstream.
+func (d *watchdog) left() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.deadline == 0 {
+		return d.timeout
+	}
+	return max(d.deadline-time.Since(d.began), 1)
+}
+
 // bodyWait: the proxy waits for the client's body.
 func (d *watchdog) bodyWait() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.answered {
+	d.idleBody = true
+	if !d.answered && !d.busy {
 		d.deadline = 0
 	}
 }
@@ -74,11 +88,33 @@ func (d *watchdog) bodyWait() {
 func (d *watchdog) bodyMoved() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.idleBody = false
 	switch {
 	case !d.answered:
 		d.arm(d.timeout)
 	case d.deadline != 0: // the answer is waited for meanwhile
 		d.arm(d.idle)
+	}
+}
+
+// sending: the upstream is to take the request's header, whatever the client's
+// body does.
+func (d *watchdog) sending() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy = true
+	if d.deadline == 0 {
+		d.arm(d.timeout)
+	}
+}
+
+// sent: the header is gone, or cannot go.
+func (d *watchdog) sent() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy = false
+	if d.idleBody && !d.answered {
+		d.deadline = 0
 	}
 }
 
