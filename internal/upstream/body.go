@@ -27,8 +27,10 @@ type requestBody struct {
 	reading chan struct{} // holds one token while the client is read from
 	stopped bool          // by whoever has the token
 
-	mu  sync.Mutex
-	err error
+	mu   sync.Mutex
+	err  error
+	busy bool // the client is read from
+	cut  bool // the upstream has hung up
 }
 
 func newRequestBody(ex *exchange, out *http.Request) *requestBody {
@@ -47,7 +49,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	b.reading <- struct{}{}
 	defer func() { <-b.reading }()
-	if b.stopped {
+	if b.stopped || !b.begin() {
 		return 0, errStopped
 	}
 	b.touched.Store(true)
@@ -66,12 +68,47 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.ended.Store(true)
 		copyTrailer(b.trailer, b.ex.in.Trailer)
-	case err != nil:
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
 	}
-	return n, err
+	return n, b.over(err)
+}
+
+// begin reports whether the client may be read from.
+func (b *requestBody) begin() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = !b.cut
+	return b.busy
+}
+
+// over notes how a read has ended.
+func (b *requestBody) over(err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = false
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case b.cut:
+		return errStopped
+	default:
+		b.err = err
+	}
+	return err
+}
+
+// hangUp is called when the upstream has hung up without an answer: a client
+// that pauses in its body is not waited for. http.Transport would.
+func (b *requestBody) hangUp() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut = b.err == nil && !b.ended.Load(); b.cut && b.busy {
+		_ = http.NewResponseController(b.ex.w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (b *requestBody) wasCut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
 }
 
 // Close does nothing, so that an unread body survives a failed attempt.

@@ -38,14 +38,18 @@ func newDialer(t target, config Config) dialFunc {
 // whether there is one.
 type conn struct {
 	net.Conn
+	ex     atomic.Pointer[exchange]    // the present one
 	wrote  atomic.Pointer[atomic.Bool] // of the present request: a byte of it was, or is being, written
 	heard  atomic.Pointer[atomic.Bool] // the wrote of the request after which bytes came last
 	deaf   atomic.Bool                 // the peer reads no more
 	spoilt atomic.Bool                 // surplus came: nothing on it can be trusted
 }
 
-// begin marks the start of a request, which learns through wrote.
-func (c *conn) begin(wrote *atomic.Bool) { c.wrote.Store(wrote) }
+// begin marks the start of a request, which learns through ex.wrote.
+func (c *conn) begin(ex *exchange) {
+	c.ex.Store(ex)
+	c.wrote.Store(&ex.wrote)
+}
 
 // spoil ends the connection, for every request that has got hold of it.
 func (c *conn) spoil() {
@@ -62,6 +66,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	if n > 0 {
 		if wrote := c.wrote.Load(); wrote != nil && wrote.Load() {
 			c.heard.Store(wrote)
+		}
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) { // not by us
+		if ex := c.ex.Load(); ex != nil {
+			ex.hungUp()
 		}
 	}
 	return n, err

@@ -111,7 +111,7 @@ func (ex *exchange) gotConn(info httptrace.GotConnInfo) {
 	ex.reused = info.Reused
 	ex.surplus.Store(false)
 	if c, ok := info.Conn.(*conn); ok {
-		c.begin(&ex.wrote)
+		c.begin(ex)
 		ex.conn = c
 	}
 }
@@ -187,6 +187,15 @@ func (ex *exchange) writeInformational(code int, header textproto.MIMEHeader) {
 	maps.Copy(h, final)
 }
 
+// hungUp is called when the upstream has ended the connection.
+func (ex *exchange) hungUp() {
+	ex.early.Lock()
+	defer ex.early.Unlock()
+	if !ex.early.over && ex.body != nil && ex.wrote.Load() {
+		ex.body.hangUp()
+	}
+}
+
 // returned marks the end of RoundTrip.
 func (ex *exchange) returned() {
 	if ex.dog != nil {
@@ -237,8 +246,9 @@ func (ex *exchange) linger() {
 func (ex *exchange) failure(err error) *Error {
 	e := &Error{Written: ex.wrote.Load(), Err: err}
 	var bodyErr error
+	cut := false
 	if ex.body != nil {
-		if ex.in.Context().Err() != nil {
+		if cut = ex.body.wasCut(); !cut && ex.in.Context().Err() != nil {
 			ex.body.stop(handoverTime) // net/http cancels before a read that failed returns
 		}
 		bodyErr = ex.body.failed()
@@ -246,6 +256,8 @@ func (ex *exchange) failure(err error) *Error {
 	switch {
 	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
 		e.Kind = Timeout
+	case cut: // by us, whatever net/http makes of it
+		e.Kind = NoAnswer
 	case bodyErr != nil && !clientLeft(bodyErr):
 		e.Kind, e.Err = BadRequest, bodyErr
 	case bodyErr != nil || ex.in.Context().Err() != nil: // net/http cancels for both

@@ -197,6 +197,30 @@ func TestEarlyAnswerArrivesWhileTheBodyIsComing(t *testing.T) {
 	})
 }
 
+// An upstream that hangs up while the client pauses in its body is noticed then,
+// and not when the client goes on.
+func TestUpstreamThatDiesWhileTheClientPauses(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		for name, head := range map[string]string{"a known length": "Content-Length: 10000\n\n", "chunks": "Transfer-Encoding: chunked\n\n"} {
+			t.Run(name, func(t *testing.T) {
+				rg := newRig(t, impl, func(c *wire) {
+					if _, err := c.head(); err == nil {
+						c.expect("4\npart\n")
+					}
+				})
+				c := rg.client()
+				c.send("POST / HTTP/1.1\nHost: a.example\n" + head + "4\npart\n")
+				if got, err := c.message(false); !strings.HasPrefix(got, "HTTP/1.1 502 ") {
+					t.Errorf("got %q (%v)", got, err)
+				}
+				if err := wait(t, "the report", rg.errors); err.Kind != upstream.NoAnswer || !err.Written {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
+
 // An app that refuses an upload answers and closes without reading the rest:
 // its system resets the connection, and writing to it fails. A busy system with
 // several processors may handle the reset ahead of the answer, which is lost
