@@ -12,8 +12,8 @@ import (
 const overflowSeries = 100
 
 // family finds the child of a metric for a label set without allocating. Its
-// map is replaced, never changed, so that readers need no lock; it grows only
-// until the family is full.
+// map is replaced, never changed, so that readers need no lock, not even for
+// what is counted as overflow; it grows only until the family is full.
 type family[K comparable, V any] struct {
 	children atomic.Pointer[map[K]V]
 	max      int
@@ -31,21 +31,34 @@ func newFamily[K comparable, V any](limit int, create func(K) V, last K, overflo
 }
 
 func (f *family[K, V]) get(k K) V {
-	if v, ok := (*f.children.Load())[k]; ok {
+	children := *f.children.Load()
+	if v, ok := children[k]; ok {
+		return v
+	}
+	if v, ok := children[f.place(children, k)]; ok {
 		return v
 	}
 	return f.grow(k)
+}
+
+// place is the label set under which k counts when it has no child itself.
+func (f *family[K, V]) place(children map[K]V, k K) K {
+	if len(children) < f.max {
+		return k
+	}
+	k = f.overflow(k)
+	if _, ok := children[k]; !ok && len(children) >= f.max+overflowSeries {
+		return f.last
+	}
+	return k
 }
 
 func (f *family[K, V]) grow(k K) V {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	children := *f.children.Load()
-	if _, ok := children[k]; !ok && len(children) >= f.max {
-		k = f.overflow(k)
-		if _, ok := children[k]; !ok && len(children) >= f.max+overflowSeries {
-			k = f.last
-		}
+	if _, ok := children[k]; !ok {
+		k = f.place(children, k)
 	}
 	if v, ok := children[k]; ok {
 		return v

@@ -11,23 +11,27 @@ func (m *Metrics) registerHandrail(limit int) {
 	limits := counter("handrail_ratelimit_decisions_total",
 		"Decisions of rate limits.", "policy", "outcome")
 	m.limits = newFamily(limit,
-		func(k [2]string) prometheus.Counter { return limits.WithLabelValues(labels(k[:]...)...) },
-		[2]string{Overflow, Overflow},
-		func(k [2]string) [2]string { k[0] = Overflow; return k })
+		func(k limitKey) prometheus.Counter { return limits.WithLabelValues(labels(k.policy, k.outcome)...) },
+		limitKey{Overflow, Overflow},
+		func(k limitKey) limitKey { k.policy = Overflow; return k })
 
 	webhooks := counter("handrail_webhook_deliveries_total",
 		"Webhook deliveries and what became of them.", "route", "provider", "outcome")
 	m.webhooks = newFamily(limit,
-		func(k [3]string) prometheus.Counter { return webhooks.WithLabelValues(labels(k[:]...)...) },
-		[3]string{Overflow, Overflow, Overflow},
-		func(k [3]string) [3]string { k[0] = Overflow; return k })
+		func(k webhookKey) prometheus.Counter {
+			return webhooks.WithLabelValues(labels(k.route, k.provider, k.outcome)...)
+		},
+		webhookKey{Overflow, Overflow, Overflow},
+		func(k webhookKey) webhookKey { k.route = Overflow; return k })
 
 	flags := counter("handrail_flag_evaluations_total",
 		"Evaluations of feature flags.", "flag", "variant", "reason")
 	m.flags = newFamily(limit,
-		func(k [3]string) prometheus.Counter { return flags.WithLabelValues(labels(k[:]...)...) },
-		[3]string{Overflow, Overflow, Overflow},
-		func(k [3]string) [3]string { k[0] = Overflow; return k })
+		func(k flagKey) prometheus.Counter {
+			return flags.WithLabelValues(labels(k.flag, k.variant, k.reason)...)
+		},
+		flagKey{Overflow, Overflow, Overflow},
+		func(k flagKey) flagKey { k.flag = Overflow; return k })
 
 	checks := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "handrail_health_check_up",
@@ -35,24 +39,24 @@ func (m *Metrics) registerHandrail(limit int) {
 	}, []string{"check"})
 	m.registry.MustRegister(checks)
 	m.checks = newFamily(limit,
-		func(k [1]string) prometheus.Gauge { return checks.WithLabelValues(labels(k[:]...)...) },
-		[1]string{Overflow},
-		func([1]string) [1]string { return [1]string{Overflow} })
+		func(check string) prometheus.Gauge { return checks.WithLabelValues(labels(check)...) },
+		Overflow,
+		func(string) string { return Overflow })
 }
 
 // RateLimitDecision counts one decision of a limit.
 func (m *Metrics) RateLimitDecision(policy, outcome string) {
-	m.limits.get([2]string{policy, outcome}).Inc()
+	m.limits.get(limitKey{policy, outcome}).Inc()
 }
 
 // WebhookDelivery counts one delivery, or attempt at one.
 func (m *Metrics) WebhookDelivery(route, provider, outcome string) {
-	m.webhooks.get([3]string{route, provider, outcome}).Inc()
+	m.webhooks.get(webhookKey{route, provider, outcome}).Inc()
 }
 
 // FlagEvaluation counts one evaluation of a flag.
 func (m *Metrics) FlagEvaluation(flag, variant, reason string) {
-	m.flags.get([3]string{flag, variant, reason}).Inc()
+	m.flags.get(flagKey{flag, variant, reason}).Inc()
 }
 
 // HealthCheck says whether a check passes now.
@@ -61,5 +65,5 @@ func (m *Metrics) HealthCheck(check string, up bool) {
 	if up {
 		v = 1
 	}
-	m.checks.get([1]string{check}).Set(v)
+	m.checks.get(check).Set(v)
 }

@@ -236,6 +236,21 @@ func TestWarmObservationsDoNotAllocate(t *testing.T) {
 	}
 }
 
+func TestOverflowDoesNotAllocate(t *testing.T) {
+	m := newMetrics(t, prom.Config{MaxSeries: 3})
+	for _, s := range []string{"a", "b", "c", "d"} {
+		m.OnRequest(event(s, 200, observe.Completed))
+		m.FlagEvaluation(s, "on", "STATIC")
+	}
+	ev := event("another", 200, observe.Completed)
+	if n := testing.AllocsPerRun(200, func() {
+		m.OnRequest(ev)
+		m.FlagEvaluation("another", "on", "STATIC")
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func Example() {
 	metrics, err := prom.New(prom.Config{})
 	if err != nil {
