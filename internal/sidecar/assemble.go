@@ -41,7 +41,7 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 		return nil, err
 	}
 	cfg := l.observeConfig()
-	cfg.Log = s.log
+	cfg.Log = s.accessLog
 	cfg.OnStart, cfg.OnPanic = s.sentry.OnStart, s.sentry.OnPanic
 	cfg.OnRequest = func(e observe.RequestEvent) {
 		s.metrics.OnRequest(e)

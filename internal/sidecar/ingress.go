@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,13 +38,29 @@ func newIngress(c *Config) (*ingress, error) {
 	}, nil
 }
 
-type badPathKey struct{}
+// An inbound is the context of a request: who sent it, and what is wrong with
+// its path.
+type inbound struct {
+	clientip.Context
+	badPath error
+}
+
+type inboundKey struct{}
+
+// Value implements context.Context.
+func (in *inbound) Value(key any) any {
+	if key == (inboundKey{}) {
+		return in
+	}
+	return in.Context.Value(key)
+}
 
 // prepare returns the request that every rule and the upstream see. It changes
 // r's header in place. A path that is refused is marked, so that the refusal
 // is logged and counted like any answer; refuse gives it.
 func (in *ingress) prepare(r *http.Request) *http.Request {
-	id := in.resolver.Resolve(r)
+	ctx := &inbound{Context: clientip.Context{Context: r.Context(), Identity: in.resolver.Resolve(r)}}
+	id := &ctx.Identity
 	if in.onForwarded != nil && id.Peer.IsPrivate() && forwards(r.Header) {
 		in.onForwarded()
 	}
@@ -55,11 +70,8 @@ func (in *ingress) prepare(r *http.Request) *http.Request {
 			delete(r.Trailer, name)
 		}
 	}
-	ctx := clientip.NewContext(r.Context(), id)
 	u, err := in.cleanURL(r.URL)
-	if err != nil {
-		ctx = context.WithValue(ctx, badPathKey{}, err)
-	}
+	ctx.badPath = err
 	r = r.WithContext(ctx)
 	r.URL = u
 	return r
@@ -90,7 +102,7 @@ func (in *ingress) cleanURL(u *url.URL) (*url.URL, error) {
 // refuse answers requests whose path prepare would not take.
 func refuse(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Context().Value(badPathKey{}) != nil {
+		if in, ok := r.Context().Value(inboundKey{}).(*inbound); ok && in.badPath != nil {
 			httpx.WriteError(w, r, http.StatusBadRequest, "bad_path")
 			return
 		}
@@ -112,7 +124,7 @@ func (in *ingress) cleanHeader(h http.Header, peerTrusted bool) {
 // names may be kept, but not where they would stand for a protected field; nor
 // does any other sign there, since some servers read all of them alike.
 func (in *ingress) drop(name string, peerTrusted bool) bool {
-	if i := strings.IndexFunc(name, isSign); i >= 0 {
+	if i := firstSign(name); i >= 0 {
 		if !in.keepUnderscores && strings.Contains(name[i:], "_") {
 			return true
 		}
@@ -137,7 +149,17 @@ func (in *ingress) unconfigured() string {
 	return clientip.Forwarded
 }
 
-// isSign reports whether r is neither letter, digit nor hyphen.
+// firstSign is where the first byte of name is that is neither a letter, a digit
+// nor a hyphen; -1 without one.
+func firstSign(name string) int {
+	for i := range len(name) {
+		if isSign(rune(name[i])) {
+			return i
+		}
+	}
+	return -1
+}
+
 func isSign(r rune) bool {
 	return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }

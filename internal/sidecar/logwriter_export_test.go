@@ -17,7 +17,7 @@ const (
 // NewLogWriter is newLogWriter.
 func NewLogWriter(out io.Writer) *LogWriter { return newLogWriter(out) }
 
-// NewLogHandler is newLogHandler.
+// NewLogHandler is newLogHandler for the access log.
 func NewLogHandler(out *LogWriter, format string, level slog.Leveler) slog.Handler {
-	return newLogHandler(out, format, level)
+	return newLogHandler(out, format, level, slog.LevelWarn)
 }

@@ -10,24 +10,26 @@ import (
 )
 
 // A logHandler writes records through a logWriter, and has the writer flush
-// behind those of level WARN and above. Records of JSON that hold nothing but
+// behind those of a level, and above. Records of JSON that hold nothing but
 // short plain values, as an access log's do, it encodes itself, at a fraction
 // of what slog.JSONHandler takes and to the same bytes; it leaves all others to
 // that handler.
 type logHandler struct {
 	next  slog.Handler // writes any record, with the same attributes and groups
 	out   *logWriter
+	flush slog.Level
 	plain bool   // JSON, no group is open, and fixed holds every attribute
 	fixed []byte // the attributes of WithAttrs, each with a comma before it
 }
 
-// newLogHandler returns a handler for format "json" or "text".
-func newLogHandler(out *logWriter, format string, level slog.Leveler) slog.Handler {
+// newLogHandler returns a handler for format "json" or "text", of records from
+// level on. Those from flush on go out at once.
+func newLogHandler(out *logWriter, format string, level slog.Leveler, flush slog.Level) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "text" {
-		return &logHandler{out: out, next: slog.NewTextHandler(out, options)}
+		return &logHandler{out: out, flush: flush, next: slog.NewTextHandler(out, options)}
 	}
-	return &logHandler{out: out, next: slog.NewJSONHandler(out, options), plain: true}
+	return &logHandler{out: out, flush: flush, next: slog.NewJSONHandler(out, options), plain: true}
 }
 
 // Enabled implements slog.Handler.
@@ -44,7 +46,7 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	} else if err := h.next.Handle(ctx, r); err != nil {
 		return err
 	}
-	if r.Level >= slog.LevelWarn {
+	if r.Level >= h.flush {
 		return h.out.Flush()
 	}
 	return nil

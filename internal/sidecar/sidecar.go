@@ -25,13 +25,15 @@ import (
 // A Sidecar is one running proxy: what outlives a reload, and the chain of the
 // configuration that is in force.
 type Sidecar struct {
-	log     *slog.Logger
-	level   *slog.LevelVar
-	metrics *prom.Metrics
-	sentry  *sentryobs.Reporter
-	monitor *health.Monitor
-	stores  *stores
-	flags   *flags.Client // nil without a source
+	log       *slog.Logger
+	accessLog *slog.Logger // log, but for lines that are held back for a moment
+	logs      *logWriter   // below both
+	level     *slog.LevelVar
+	metrics   *prom.Metrics
+	sentry    *sentryobs.Reporter
+	monitor   *health.Monitor
+	stores    *stores
+	flags     *flags.Client // nil without a source
 
 	started   *Loaded // the configuration that New got
 	current   atomic.Pointer[assembly]
@@ -51,7 +53,9 @@ type Sidecar struct {
 // below data_dir are made when a webhook route needs them. Logs go to out.
 func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
 	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}, refusedLog: quiet{interval: time.Second}}
-	s.log = newLogger(l.Observe, s.level, out)
+	s.logs = newLogWriter(out)
+	s.log = newLogger(l.Observe, s.level, s.logs, slog.LevelDebug)
+	s.accessLog = newLogger(l.Observe, s.level, s.logs, slog.LevelWarn)
 	takeOverLogs(s.log)
 	s.cutoff, s.endCutoff = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.build(ctx, l); err != nil {
@@ -138,20 +142,15 @@ func (s *Sidecar) close(ctx context.Context) error {
 	if s.stores != nil {
 		errs = append(errs, s.stores.close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.logs.Close())...)
 }
 
 var levels = map[string]slog.Level{
 	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 }
 
-func newLogger(c ObserveConfig, level *slog.LevelVar, out io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewJSONHandler(out, options)
-	if c.Log.Format == "text" {
-		h = slog.NewTextHandler(out, options)
-	}
-	log := slog.New(h)
+func newLogger(c ObserveConfig, level *slog.LevelVar, out *logWriter, flush slog.Level) *slog.Logger {
+	log := slog.New(newLogHandler(out, c.Log.Format, level, flush))
 	if c.Service != "" {
 		log = log.With("service", c.Service)
 	}
