@@ -33,6 +33,7 @@ type segment struct {
 
 type pattern struct {
 	text     string
+	lead     string // the literals before the first segment that is none
 	segments []segment
 }
 
@@ -59,12 +60,23 @@ func Compile(patterns []string, exact bool) (*Set, error) {
 			errs = append(errs, &PatternError{Pattern: text, Reason: reason})
 			continue
 		}
-		s.patterns = append(s.patterns, pattern{text: text, segments: segments})
+		s.patterns = append(s.patterns, pattern{text: text, lead: leadOf(segments), segments: segments})
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+func leadOf(segments []segment) string {
+	var b strings.Builder
+	for _, seg := range segments {
+		if seg.kind != literal {
+			break
+		}
+		b.WriteString("/" + seg.text)
+	}
+	return b.String()
 }
 
 func compile(text string, exact bool) (out []segment, reason string) {
@@ -216,12 +228,28 @@ func (s *Set) find(path string) (string, bool) {
 }
 
 func (s *Set) findSegments(path string) (string, bool) {
+	verbatim := isVerbatim(path)
 	for i := range s.patterns {
-		if s.matchPath(s.patterns[i].segments, path) {
-			return s.patterns[i].text, true
+		p := &s.patterns[i]
+		if verbatim && !strings.HasPrefix(path, p.lead) {
+			continue
+		}
+		if s.matchPath(p.segments, path) {
+			return p.text, true
 		}
 	}
 	return "", false
+}
+
+// isVerbatim reports whether literals match path by their bytes alone: it holds
+// no escape, no parameters and no capital.
+func isVerbatim(path string) bool {
+	for i := range len(path) {
+		if c := path[i]; c == '%' || c == ';' || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // matchPath matches segment by segment. On a mismatch it returns to the last

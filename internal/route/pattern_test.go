@@ -2,7 +2,9 @@ package route_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -200,6 +202,7 @@ func BenchmarkMatch(b *testing.B) {
 	}{
 		{"hit", credentials, "/login"},
 		{"miss", credentials, "/api/v1/users/7/orders"},
+		{"miss/capitals", credentials, "/api/v1/Users/7/orders"},
 		{"escaped-slash", credentials, "/api/v1%2Fauth/x"},
 		{"adversarial-stars", stars, strings.Repeat("/a", 10_000)},
 		{"adversarial-escaped-slashes", stars, "/a" + strings.Repeat("%2Fa", 10_000)},
@@ -211,5 +214,63 @@ func BenchmarkMatch(b *testing.B) {
 				matched = s.Match(u)
 			}
 		})
+	}
+}
+
+// byTheBook is a pattern as a regular expression over a decoded path in lower
+// case, without parameters.
+func byTheBook(pattern string) *regexp.Regexp {
+	var b strings.Builder
+	for segment := range strings.SplitSeq(strings.TrimPrefix(strings.TrimSuffix(pattern, "/"), "/"), "/") {
+		switch segment {
+		case "":
+		case "**":
+			b.WriteString("(/[^/]+)*")
+		case "*":
+			b.WriteString("/[^/]+")
+		default:
+			b.WriteString("/" + regexp.QuoteMeta(strings.ToLower(segment)))
+		}
+	}
+	return regexp.MustCompile("^" + b.String() + "/?$")
+}
+
+func TestFindAgreesWithTheBook(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	join := func(pieces []string) string {
+		var b strings.Builder
+		for range 1 + rng.IntN(4) {
+			b.WriteString("/" + pieces[rng.IntN(len(pieces))])
+		}
+		return b.String()
+	}
+	plain := strings.NewReplacer("%61", "a", ";x=A", "", "A", "a", "B", "b")
+	found := 0
+	for range 20_000 {
+		patterns := make([]string, 1+rng.IntN(4))
+		for i := range patterns {
+			patterns[i] = join([]string{"a", "A", "b", "ab", "*", "**"})
+		}
+		path := join([]string{"a", "b", "ab", "A", "aB", "%61", "%61b", "a;x=A", "c"})
+		if rng.IntN(4) == 0 {
+			path += "/"
+		}
+		want := ""
+		for _, p := range patterns {
+			if byTheBook(p).MatchString(plain.Replace(path)) {
+				want = p
+				break
+			}
+		}
+		got, ok := set(t, false, patterns...).Find(parsed(t, path))
+		if got != want || ok != (want != "") {
+			t.Fatalf("%q in %q: got %q, want %q", path, patterns, got, want)
+		}
+		if ok {
+			found++
+		}
+	}
+	if found < 2000 || found > 18_000 {
+		t.Errorf("%d of 20000 paths matched: that shows too little", found)
 	}
 }
