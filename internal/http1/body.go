@@ -75,12 +75,28 @@ func (f *Body) Take(b []byte) (piece []byte, used int, err error) {
 		return b, len(b), nil
 	case Length:
 		n := int(min(uint64(len(b)), f.Left))
-		f.Left -= uint64(n)
+		f.Skip(uint64(n))
 		return b[:n], n, nil
 	case Chunked:
 		return f.takeChunk(b)
 	}
 	return nil, 0, nil
+}
+
+// Plain is how many bytes of the body come next with nothing between them: they
+// can be read past Take, which Skip is to be told.
+func (f *Body) Plain() uint64 {
+	if f.Kind == Length || f.Kind == Chunked && f.state == chunkData {
+		return f.Left
+	}
+	return 0
+}
+
+// Skip counts n bytes as taken, at most Plain.
+func (f *Body) Skip(n uint64) {
+	if f.Left -= n; f.Left == 0 && f.Kind == Chunked {
+		f.state = chunkEnd
+	}
 }
 
 func (f *Body) takeChunk(b []byte) (piece []byte, used int, err error) {
@@ -95,9 +111,7 @@ func (f *Body) takeChunk(b []byte) (piece []byte, used int, err error) {
 			used += n
 		case chunkData:
 			n := int(min(uint64(len(rest)), f.Left))
-			if f.Left -= uint64(n); f.Left == 0 {
-				f.state = chunkEnd
-			}
+			f.Skip(uint64(n))
 			return rest[:n], used + n, nil
 		case chunkEnd:
 			if n := min(len(rest), 2); string(rest[:n]) != "\r\n"[:n] {

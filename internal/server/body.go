@@ -46,8 +46,8 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) read(p []byte) (int, error) {
 	limit := b.c.server.cfg.ClientTimeout
 	for len(b.piece) == 0 {
-		if b.framed.Kind == http1.Length && b.c.in.empty() && len(p) >= smallBuffer/2 {
-			return b.readThrough(p, limit)
+		if n := b.framed.Plain(); n > 0 && b.c.in.empty() && len(p) >= smallBuffer/2 {
+			return b.readThrough(p[:min(uint64(len(p)), n)], limit)
 		}
 		switch err := b.take(); {
 		case err != nil:
@@ -69,10 +69,10 @@ func (b *body) read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readThrough reads into p what needs no taking apart.
+// readThrough reads into p, which is no longer than what needs no taking apart.
 func (b *body) readThrough(p []byte, limit time.Duration) (int, error) {
-	n, err := b.c.read(p[:min(uint64(len(p)), b.framed.Left)], limit)
-	b.framed.Left -= uint64(n)
+	n, err := b.c.read(p, limit)
+	b.framed.Skip(uint64(n))
 	switch {
 	case b.framed.Over():
 		return n, b.end()

@@ -186,11 +186,19 @@ func (w *response) Write(p []byte) (int, error) {
 		w.written -= int64(len(p))
 		return 0, http.ErrContentLength
 	}
-	if err := w.put(p); err != nil {
-		return 0, err
+	for rest := p; len(rest) > 0; {
+		piece := rest[:min(len(rest), maxPiece)]
+		if err := w.put(piece); err != nil {
+			return len(p) - len(rest), err
+		}
+		rest = rest[len(piece):]
 	}
 	return len(p), nil
 }
+
+// maxPiece is the most that one time limit is for: a client that is slow, but
+// takes that much in time, gets the whole.
+const maxPiece = 64 << 10
 
 var errOver = errors.New("server: the handler has returned")
 
