@@ -27,6 +27,7 @@ type answer struct {
 	announced []string    // names of trailers to come
 	body      http1.Body
 	keepAlive bool // as far as the upstream says
+	mayFollow bool // it announces a body that it must not have
 }
 
 // informational reports whether another answer to the same request follows.
@@ -142,8 +143,11 @@ func (a *answer) frame(method string) error {
 		delete(a.header, "Transfer-Encoding")
 	}
 	switch {
-	case method == http.MethodHead || a.status < 200 || a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+	case method == http.MethodHead || a.status < 200:
 		a.body.Kind = http1.None
+	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+		a.body.Kind = http1.None
+		a.mayFollow = coded || length > 0
 	case coded:
 		a.body.Kind = http1.Chunked
 	case length >= 0:

@@ -144,6 +144,9 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	b.ex.dog.answerWait()
 	n, err := b.ReadCloser.Read(p)
 	b.ex.dog.answerMoved()
+	if err != nil {
+		b.ex.endConn()
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		removeReserved(b.ex.config, b.res.Trailer)

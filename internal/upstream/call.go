@@ -23,6 +23,7 @@ type call struct {
 	answer answer
 
 	heard   bool // a byte of an answer came
+	early   bool // the answer came before the request had gone
 	whole   bool // the answer was read to its end
 	settled bool // the handler is to return as usual
 }
@@ -132,6 +133,7 @@ func (c *call) receive() error {
 				return errSwitched
 			}
 			if c.upload != nil {
+				c.early = !c.upload.gone.Load()
 				c.upload.refuse()
 			}
 			c.answer = a
@@ -185,9 +187,11 @@ func (c *call) end() {
 	}
 }
 
-// reusable reports whether nothing of this exchange can come any more. Apps
-// that answer HEAD with a body may send it late.
+// reusable reports whether nothing of this exchange can come any more. What the
+// upstream says must be over, and it must have had the request before it spoke:
+// an app that leaves a body unread may take it for the next request. Apps that
+// answer HEAD with a body may send it late.
 func (c *call) reusable() bool {
-	return c.in.Method != http.MethodHead && c.whole && c.settled && !c.once && c.answer.keepAlive && len(c.inbox.unread()) == 0 &&
-		(c.upload == nil || c.upload.complete())
+	return c.in.Method != http.MethodHead && c.whole && c.settled && !c.once && !c.early &&
+		c.answer.keepAlive && !c.answer.mayFollow && len(c.inbox.unread()) == 0
 }

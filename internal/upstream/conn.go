@@ -42,7 +42,8 @@ type conn struct {
 	wrote  atomic.Pointer[atomic.Bool] // of the present request: a byte of it was, or is being, written
 	heard  atomic.Pointer[atomic.Bool] // the wrote of the request after which bytes came last
 	deaf   atomic.Bool                 // the peer reads no more
-	spoilt atomic.Bool                 // surplus came: nothing on it can be trusted
+	last   atomic.Bool                 // the present request is its last one
+	spoilt atomic.Bool                 // nothing on it can be trusted
 }
 
 // begin marks the start of a request, which learns through ex.wrote.

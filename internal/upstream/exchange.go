@@ -40,6 +40,7 @@ type exchange struct {
 	surplus atomic.Bool // what came is not the answer
 	reused  bool        // its connection has carried requests before
 	wrote   atomic.Bool // a byte of it, or an HTTP/2 frame, may have been written
+	gone    atomic.Bool // all of it was written
 
 	expect struct { // Expect: 100-continue
 		asked     bool        // by the client
@@ -94,6 +95,7 @@ func (ex *exchange) trace(http2 bool) *httptrace.ClientTrace {
 	t := &httptrace.ClientTrace{
 		GotConn:              ex.gotConn,
 		GotFirstResponseByte: ex.gotFirstByte,
+		WroteRequest:         func(info httptrace.WroteRequestInfo) { ex.gone.Store(info.Err == nil) },
 		Got1xxResponse:       ex.gotInformational,
 	}
 	if http2 {
@@ -111,8 +113,19 @@ func (ex *exchange) gotConn(info httptrace.GotConnInfo) {
 	ex.reused = info.Reused
 	ex.surplus.Store(false)
 	if c, ok := info.Conn.(*conn); ok {
+		if c.last.Load() {
+			c.spoil() // the one before is about to
+		}
 		c.begin(ex)
 		ex.conn = c
+	}
+}
+
+// endConn ends a connection after its last request, which http.Transport may
+// have put with the idle ones meanwhile.
+func (ex *exchange) endConn() {
+	if ex.conn != nil && ex.conn.last.Load() {
+		ex.conn.spoil()
 	}
 }
 
@@ -137,13 +150,13 @@ func (ex *exchange) refused() bool {
 // connection: when the upstream has not seen it, or when it is safe and only
 // the connection was not.
 func (ex *exchange) mayRepeat(err error) bool {
-	if ex.once || !ex.reused || ex.Err() != nil {
+	switch {
+	case ex.once || !ex.reused || ex.Err() != nil:
 		return false
+	case !ex.wrote.Load():
+		return ex.body == nil || !ex.body.touched.Load()
 	}
-	if errors.Is(err, errSurplus) {
-		return ex.body == nil && safe(ex.in.Method)
-	}
-	return !ex.wrote.Load() && (ex.body == nil || !ex.body.touched.Load())
+	return errors.Is(err, errSurplus) && ex.body == nil && safe(ex.in.Method)
 }
 
 // gotInformational passes a 1xx answer on. HTTP/1.0 clients know none (RFC 9110

@@ -48,7 +48,7 @@ func appendHead(b []byte, ex *exchange, length int64, trailer http.Header, confi
 	}
 	b = appendForwarding(b, f)
 	b = appendFraming(b, method, length, trailer)
-	if ex.once {
+	if ex.once || method == http.MethodHead {
 		b = appendField(b, "Connection", "close")
 	}
 	return append(b, "\r\n"...), nil

@@ -151,6 +151,8 @@ func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if ex.once {
 		t = s.fresh
 	}
+	// Some apps answer HEAD with a body, and late.
+	req.Close = req.Method == http.MethodHead && !s.target.h2c
 	req = req.WithContext(httptrace.WithClientTrace(ex, ex.trace(s.target.h2c)))
 	res, err := attempt(ex, t, req)
 	if err != nil && ex.mayRepeat(err) {
@@ -161,7 +163,29 @@ func (s *standard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, ex.failure(err)
 	}
+	if ex.conn != nil && maySpeakOn(ex, res) {
+		ex.conn.last.Store(true)
+		if res.Body == http.NoBody {
+			ex.endConn()
+		}
+	}
 	return res, nil
+}
+
+// maySpeakOn reports whether bytes may follow the answer that another request
+// would take for its own: of a body that it must not have, or about one of the
+// request that was not complete yet. http.Transport uses the connection again.
+func maySpeakOn(ex *exchange, res *http.Response) bool {
+	switch res.StatusCode {
+	case http.StatusSwitchingProtocols:
+		return false
+	case http.StatusNoContent, http.StatusNotModified:
+		length := res.Header["Content-Length"]
+		if len(res.TransferEncoding) > 0 || len(length) > 0 && length[0] != "0" {
+			return true
+		}
+	}
+	return ex.body != nil && !ex.gone.Load()
 }
 
 func attempt(ex *exchange, t *http.Transport, req *http.Request) (*http.Response, error) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,10 +13,6 @@ const (
 	// headDelay is how long the header waits for the first piece of the body,
 	// to go with it in one write.
 	headDelay = 2 * time.Millisecond
-
-	// tailDelay is how long the end of an upload is waited for after the
-	// answer, when all of it was read: it is on its way.
-	tailDelay = 2 * time.Millisecond
 
 	mostHead  = copyBufferSize / 2 // of a header that goes with a piece of the body
 	chunkSize = len("7fff\r\n")    // of the line before a chunk, at most
@@ -38,10 +35,10 @@ type upload struct {
 	have    chan struct{} // closed when there is a first piece
 	piece   piece
 
-	next    chan step // one, from the handler
-	allow   chan bool // one: whether the body is wanted
-	done    chan struct{}
-	allSent bool // set before done is closed
+	next  chan step // one, from the handler
+	allow chan bool // one: whether the body is wanted
+	done  chan struct{}
+	gone  atomic.Bool // all of it was sent
 }
 
 // A piece of a body, with its framing.
@@ -100,7 +97,12 @@ func (u *upload) first(head []byte) (message []byte, withPiece bool, err error) 
 }
 
 // goOn sends the rest on conn, after the header; sent: the first piece is gone.
-func (u *upload) goOn(conn net.Conn, sent bool) { u.next <- step{conn, sent} }
+func (u *upload) goOn(conn net.Conn, sent bool) {
+	if sent && u.piece.last {
+		u.gone.Store(true)
+	}
+	u.next <- step{conn, sent}
+}
 
 // grant lets an upload begin that waits to be allowed to.
 func (u *upload) grant() { u.say(true) }
@@ -124,27 +126,6 @@ func (u *upload) giveUp() {
 	select {
 	case u.next <- step{}:
 	default:
-	}
-}
-
-// complete reports whether all of the body was sent. It waits for a moment when
-// all of it was read.
-func (u *upload) complete() bool {
-	select {
-	case <-u.done:
-		return u.allSent
-	default:
-	}
-	if !u.body.ended.Load() {
-		return false
-	}
-	timer := time.NewTimer(tailDelay)
-	defer timer.Stop()
-	select {
-	case <-u.done:
-		return u.allSent
-	case <-timer.C:
-		return false
 	}
 }
 
@@ -176,7 +157,7 @@ func (u *upload) run() {
 			u.link.abort() // the request cannot be completed
 			return
 		case p.last:
-			u.allSent = true
+			u.gone.Store(true)
 			return
 		}
 	}
