@@ -109,9 +109,12 @@ func BenchmarkEvaluateAll(b *testing.B) {
 
 func BenchmarkMiddleware(b *testing.B) {
 	c := client(b, "a: {rolloutPercentage: 25}\nb: {rolloutPercentage: 50}\nc: {rolloutPercentage: 100}\nd: {rolloutPercentage: 0}\ne: {rolloutPercentage: 75}\n")
-	for _, inject := range []bool{false, true} {
+	for _, bb := range []struct {
+		name            string
+		inject, inPlace bool
+	}{{"inject=false", false, false}, {"inject=true", true, false}, {"inject=true/in_place", true, true}} {
 		m, err := flags.NewMiddleware(flags.MiddlewareConfig{
-			Client: c, TargetingKey: flags.CookieKey("uid"), Vary: "Cookie", Inject: inject,
+			Client: c, TargetingKey: flags.CookieKey("uid"), Vary: "Cookie", Inject: bb.inject, HeaderInPlace: bb.inPlace,
 			Gates: []flags.Gate{{Flag: "c", Paths: []string{"/v2/checkout/**"}}},
 		})
 		if err != nil {
@@ -119,9 +122,12 @@ func BenchmarkMiddleware(b *testing.B) {
 		}
 		h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		r := httptest.NewRequest("GET", "/v2/checkout/cart", nil)
+		for _, name := range []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent", "Referer", "X-Request-Id", "If-None-Match", "Traceparent"} {
+			r.Header.Set(name, "x")
+		}
 		r.Header.Set("Cookie", "theme=dark; uid="+userID)
 		w := httptest.NewRecorder()
-		b.Run(fmt.Sprintf("inject=%t", inject), func(b *testing.B) {
+		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				h.ServeHTTP(w, r)

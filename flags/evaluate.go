@@ -27,7 +27,7 @@ func (s *Set) Evaluate(key, targetingKey string) Decision {
 // taken at one moment of the clock.
 func (s *Set) EvaluateAll(targetingKey string) []Decision {
 	all := make([]Decision, len(s.ordered))
-	now := s.now().Unix()
+	now := s.unix()
 	for i, f := range s.ordered {
 		on, r := f.decide(targetingKey, now)
 		all[i] = newDecision(f.def.Key, on, r)
@@ -39,6 +39,14 @@ func (s *Set) EvaluateAll(targetingKey string) []Decision {
 // rest, so it is asked only for a flag whose expiry changes something.
 func (s *Set) unixFor(f *flag) int64 {
 	if f.expiryAt == 0 {
+		return 0
+	}
+	return s.now().Unix()
+}
+
+// unix is the time for decisions about all flags.
+func (s *Set) unix() int64 {
+	if !s.dated {
 		return 0
 	}
 	return s.now().Unix()

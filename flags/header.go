@@ -26,7 +26,7 @@ func (e *Evaluator) AppendHeader(dst []byte) (header []byte, dropped int) {
 	if e == nil {
 		return dst, 0
 	}
-	start, now := len(dst), e.set.now().Unix()
+	start, now := len(dst), e.set.unix()
 	for _, f := range e.set.ordered {
 		if !f.def.Inject {
 			continue

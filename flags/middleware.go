@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,6 +30,11 @@ type MiddlewareConfig struct {
 	// Inject sends Handrail-Flags to the next handler.
 	Inject bool
 
+	// HeaderInPlace sets Handrail-Flags, and removes the client's, in the header
+	// map of the request that Wrap's handler got, so that its caller sees both.
+	// False makes a copy of the map for each request that needs a change.
+	HeaderInPlace bool
+
 	// Gates are asked in their order. The first closed one answers.
 	Gates []Gate
 }
@@ -40,13 +46,16 @@ type Middleware struct {
 	targetingKey func(*http.Request) string
 	vary         string
 	inject       bool
+	inPlace      bool
 	gates        []gate
 	truncated    atomic.Pointer[Set] // the set whose truncation was told last
 }
 
 // NewMiddleware returns all problems of cfg at once, each a *ConfigError.
 func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
-	m := &Middleware{client: cfg.Client, targetingKey: cfg.TargetingKey, vary: cfg.Vary, inject: cfg.Inject}
+	m := &Middleware{
+		client: cfg.Client, targetingKey: cfg.TargetingKey, vary: cfg.Vary, inject: cfg.Inject, inPlace: cfg.HeaderInPlace,
+	}
 	var errs []error
 	if cfg.Client == nil {
 		errs = append(errs, &ConfigError{Field: "Client", Reason: "is required"})
@@ -71,6 +80,30 @@ func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
 	return m, nil
 }
 
+// flagged is a request behind the Middleware. It holds the request that the
+// next handler gets and is its context, which saves three allocations.
+type flagged struct {
+	context.Context // the request's, before the Evaluator was added
+
+	evaluator Evaluator
+	value     [1]string // backs Handrail-Flags
+	request   http.Request
+}
+
+// Value implements context.Context.
+func (f *flagged) Value(key any) any {
+	if key == (contextKey{}) {
+		return &f.evaluator
+	}
+	return f.Context.Value(key)
+}
+
+func newFlagged(r *http.Request, e Evaluator) *flagged {
+	f := &flagged{Context: r.Context(), evaluator: e}
+	f.request = *r.WithContext(f)
+	return f
+}
+
 // Wrap returns next behind the gates. The request that next gets carries an
 // Evaluator in its context (FromContext, Enabled) and, with Inject, the header
 // Handrail-Flags; a Handrail-Flags that the client sent is gone in any case.
@@ -83,14 +116,13 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		if len(key) > MaxTargetingKeyBytes {
 			key = ""
 		}
-		e := m.client.For(key)
-		if g := m.closedGate(w, r, e); g != nil {
+		f := newFlagged(r, m.client.evaluator(key))
+		if g := m.closedGate(w, r, &f.evaluator); g != nil {
 			httpx.WriteError(w, r, g.status, g.code)
 			return
 		}
-		flagged := r.WithContext(NewContext(r.Context(), e))
-		flagged.Header = m.header(r.Header, e)
-		next.ServeHTTP(w, flagged)
+		m.setHeader(f)
+		next.ServeHTTP(w, &f.request)
 	})
 }
 
@@ -124,34 +156,44 @@ func isPreflight(r *http.Request) bool {
 		r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// header is what the next handler gets: the request's header with our
-// Handrail-Flags in place of the client's. The request's own map stays as it is.
-func (m *Middleware) header(from http.Header, e *Evaluator) http.Header {
-	var value []byte
+// setHeader puts our Handrail-Flags in the place of the client's.
+func (m *Middleware) setHeader(f *flagged) {
 	if m.inject {
-		var dropped int
-		value, dropped = e.AppendHeader(nil)
+		var stack [1024]byte
+		value, dropped := f.evaluator.AppendHeader(stack[:0])
 		if dropped > 0 {
-			m.tellTruncated(e.set, dropped)
+			m.tellTruncated(f.evaluator.set, dropped)
+		}
+		f.value[0] = string(value)
+	}
+	h := f.request.Header
+	if m.inPlace && h != nil {
+		for name := range h {
+			if isHeaderName(name) {
+				delete(h, name)
+			}
+		}
+	} else if f.value[0] != "" || hasHeaderName(h) {
+		h = make(http.Header, len(f.request.Header)+1)
+		for name, values := range f.request.Header {
+			if !isHeaderName(name) {
+				h[name] = values
+			}
+		}
+		f.request.Header = h
+	}
+	if f.value[0] != "" {
+		h[HeaderName] = f.value[:]
+	}
+}
+
+func hasHeaderName(h http.Header) bool {
+	for name := range h {
+		if isHeaderName(name) {
+			return true
 		}
 	}
-	forged := false
-	for name := range from {
-		forged = forged || isHeaderName(name)
-	}
-	if len(value) == 0 && !forged {
-		return from
-	}
-	to := make(http.Header, len(from)+1)
-	for name, values := range from {
-		if !isHeaderName(name) {
-			to[name] = values
-		}
-	}
-	if len(value) > 0 {
-		to[HeaderName] = []string{string(value)}
-	}
-	return to
+	return false
 }
 
 // isHeaderName reports whether a CGI-like server could take name for

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/handrail-go/handrail/flags"
@@ -98,6 +99,64 @@ func TestForgedHeaderIsRemovedInEverySpelling(t *testing.T) {
 		if diff := cmp.Diff(before, r.Header); diff != "" {
 			t.Errorf("inject %t: the caller's request was changed: %s", inject, diff)
 		}
+	}
+}
+
+func TestHeaderInPlaceChangesTheMapOfTheRequest(t *testing.T) {
+	for _, tc := range []struct {
+		rule, definitions string
+		inject            bool
+		want              http.Header
+	}{
+		{"a flag is on", "on: {rolloutPercentage: 100}", true, http.Header{"Accept": {"x"}, "Handrail-Flags": {`"on"`}}},
+		{"none is on", "off: {rolloutPercentage: 0}", true, http.Header{"Accept": {"x"}}},
+		{"nothing is injected", "on: {rolloutPercentage: 100}", false, http.Header{"Accept": {"x"}}},
+	} {
+		m := middleware(t, flags.MiddlewareConfig{Client: client(t, tc.definitions), Inject: tc.inject, HeaderInPlace: true})
+		r := request("GET", "/", "")
+		for _, name := range []string{"Accept", "Handrail-Flags", "handrail-flags", "Handrail_Flags"} {
+			r.Header[name] = []string{"x"}
+		}
+		_, got := serve(m, r)
+		if diff := cmp.Diff(tc.want, got.Header); diff != "" {
+			t.Errorf("%s: %s", tc.rule, diff)
+		}
+		if diff := cmp.Diff(tc.want, r.Header); diff != "" {
+			t.Errorf("%s: the caller's map: %s", tc.rule, diff)
+		}
+	}
+	m := middleware(t, flags.MiddlewareConfig{Inject: true, HeaderInPlace: true})
+	if _, got := serve(m, &http.Request{}); got.Header.Get("Handrail-Flags") == "" {
+		t.Error("a request without a map gets no header")
+	}
+}
+
+func TestMiddlewareAllocatesItsRequestAndTheHeader(t *testing.T) {
+	m := middleware(t, flags.MiddlewareConfig{
+		TargetingKey: flags.CookieKey("uid"), Inject: true, HeaderInPlace: true,
+		Gates: []flags.Gate{{Flag: "all", Paths: []string{"/v2/**"}}},
+	})
+	h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	w, r := httptest.NewRecorder(), request("GET", "/v2/checkout", inHalf)
+	if n := testing.AllocsPerRun(200, func() { h.ServeHTTP(w, r) }); n > 2 {
+		t.Errorf("%v allocations, want at most 2", n)
+	}
+}
+
+func TestHeaderFollowsTheClock(t *testing.T) {
+	now := time.Date(2026, 1, 31, 23, 59, 59, 0, time.UTC)
+	c, err := flags.New(t.Context(), flags.Config{
+		Source: flags.Static("flags.yaml", []byte("a: {rolloutPercentage: 100}\nb: {rolloutPercentage: 100, expires: 2026-01-31, onExpiry: off}\n")),
+		Now:    func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"a", "b"`, `"a"`} {
+		if header, _ := c.For("").AppendHeader(nil); string(header) != want {
+			t.Errorf("at %v: %s, want %s", now, header, want)
+		}
+		now = now.Add(time.Second)
 	}
 }
 

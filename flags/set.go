@@ -13,6 +13,7 @@ type Set struct {
 	ordered  []*flag // by key
 	version  string
 	warnings []string
+	dated    bool // an expiry changes something
 	now      func() time.Time
 }
 
@@ -75,6 +76,7 @@ func newSet(defs []Definition, version string, warnings []string) *Set {
 		f := newFlag(def)
 		s.byKey[def.Key] = f
 		s.ordered = append(s.ordered, f)
+		s.dated = s.dated || f.expiryAt != 0
 	}
 	slices.SortFunc(s.ordered, func(a, b *flag) int { return strings.Compare(a.def.Key, b.def.Key) })
 	return s
