@@ -182,8 +182,8 @@ func (c *call) end() {
 		c.lean.inboxes.put(c.inbox)
 		c.inbox = nil
 	}
-	if c.begun && !c.settled && c.lean.config.OnAbort != nil {
-		c.lean.config.OnAbort(c.in, c.aborted())
+	if c.begun && !c.settled {
+		c.cutShort()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -283,6 +284,30 @@ func (ex *exchange) failure(err error) *Error {
 		e.Kind = NotWritten
 	}
 	return e
+}
+
+// cutShort is called when an answer that had begun does not reach the client
+// whole, before the panic that closes the client's connection. For a client of
+// HTTP/1.0 that has got no length, the end of the connection is that of the
+// answer, unless it is reset.
+func (ex *exchange) cutShort() {
+	if ex.config.OnAbort != nil {
+		ex.config.OnAbort(ex.in, ex.aborted())
+	}
+	if _, sized := ex.w.Header()["Content-Length"]; sized || ex.in.ProtoMajor != 1 || ex.in.ProtoMinor > 0 {
+		return
+	}
+	c, _, err := http.NewResponseController(ex.w).Hijack()
+	if err != nil {
+		return // the server's matter, if there is one
+	}
+	if secure, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
+		c = secure.NetConn()
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
 }
 
 // aborted tells why an answer that had begun did not reach the client whole.

@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -166,6 +167,34 @@ func TestBrokenAnswerPanicsForAnyCaller(t *testing.T) {
 		}()
 		rg.proxy.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 		t.Error("it returned as if the answer were whole")
+	})
+}
+
+// To a client of HTTP/1.0, the end of the connection is the end of an answer
+// without a length, unless the connection is reset.
+func TestBrokenAnswerToAnOldClientEndsInAReset(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		for name, answer := range map[string]string{
+			"chunks":          "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\nabc\n",
+			"a known length":  "HTTP/1.1 200 OK\nContent-Length: 10\n\nabc",
+			"broken in chunk": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n9\nabc",
+		} {
+			t.Run(name, func(t *testing.T) {
+				rg := newRig(t, impl, func(c *wire) {
+					_, _ = c.message(false)
+					c.send(answer)
+				})
+				c := rg.client()
+				c.send("GET / HTTP/1.0\n\n")
+				got, err := io.ReadAll(c.br)
+				if unsized := !bytes.Contains(got, []byte("Content-Length: 10")); len(got) > 0 && unsized && !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("%q looks whole (%v)", got, err)
+				}
+				if err := wait(t, "the report", rg.aborts); err.Kind != upstream.Truncated {
+					t.Error(err)
+				}
+			})
+		}
 	})
 }
 

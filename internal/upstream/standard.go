@@ -101,8 +101,8 @@ func (s *standard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer ex.end()
 	returned := false
 	defer func() {
-		if ex.begun && (!returned || ex.readErr != nil) && s.config.OnAbort != nil {
-			s.config.OnAbort(r, ex.aborted())
+		if ex.begun && (!returned || ex.readErr != nil) {
+			ex.cutShort()
 		}
 	}()
 	ex.once = wantsFreshConn(r.Context())
