@@ -19,3 +19,6 @@ var WithoutQuote = withoutQuote
 
 // PrintedLog returns the writer of the standard log.
 func PrintedLog(log *slog.Logger) io.Writer { return printedLog{log} }
+
+// PercentFor is the pace of garbage collection.
+var PercentFor = percentFor
