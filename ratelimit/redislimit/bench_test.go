@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,10 +64,11 @@ func BenchmarkRedis(b *testing.B) {
 
 func benchKey(i int) string { return fmt.Sprintf("handrail:{default:auth:%043d}", i) }
 
-// measure runs f b.N times from some goroutines and adds the server's CPU time.
+// measure runs f b.N times from some goroutines and adds the CPU time of both
+// sides.
 func measure(b *testing.B, client redis.UniversalClient, goroutines int, f func(i int) error) {
 	b.Helper()
-	before := serverCPU(b, client)
+	before, own := serverCPU(b, client), ownCPU(b)
 	var next atomic.Int64
 	b.ReportAllocs()
 	b.SetParallelism((goroutines + 1) / 2) // times GOMAXPROCS
@@ -87,8 +89,20 @@ func measure(b *testing.B, client redis.UniversalClient, goroutines int, f func(
 		})
 	}
 	b.StopTimer()
+	ownSpent := ownCPU(b) - own
 	spent := serverCPU(b, client) - before
+	b.ReportMetric(float64(ownSpent.Nanoseconds())/float64(b.N), "client-ns/op")
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "server-ns/op")
+}
+
+// ownCPU is what this process has used of the CPU since its start.
+func ownCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // serverCPU is what the server has used of the CPU since its start.

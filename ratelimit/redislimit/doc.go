@@ -24,6 +24,16 @@
 // for longer than the window plus the step; when it is set forward, admissions
 // age by as much.
 //
+// # Batches
+//
+// Calls that come while others are under way go to their server together, in one
+// pipeline: at most 4 at once, of at most 256 calls each. A call that finds
+// nothing under way goes at once and by itself. Under Cluster every master has
+// its own. What was sent is never sent again, so a client of go-redis with
+// MaxRetries other than -1 gets no batches. The end of a call's context ends its
+// wait for others, but not a batch that has been sent; a call whose context has a
+// deadline before that of Config.Timeout goes by itself.
+//
 // # When Redis is down
 //
 // A call ends within Config.Timeout whatever the server does, provided that the

@@ -3,8 +3,6 @@ package redislimit
 import (
 	"strings"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // OnVirtualTime makes l read the time from the Redis hash "clock" (fields s and
@@ -14,5 +12,16 @@ func OnVirtualTime(t *testing.T, l *Limiter) {
 	if strings.Count(allowSource, clock) != 1 {
 		t.Fatalf("the script does not read %s exactly once", clock)
 	}
-	l.script = redis.NewScript(strings.Replace(allowSource, clock, "redis.call('HMGET', 'clock', 's', 'us')", 1))
+	l.servers = newServers(l.client, newScript(strings.Replace(allowSource, clock, "redis.call('HMGET', 'clock', 's', 'us')", 1)))
+}
+
+// MaxBatches is how many batches are under way at once.
+const MaxBatches = maxBatches
+
+// Queued is how many calls are under way, and how many wait, on the only server.
+func Queued(l *Limiter) (running, waiting int) {
+	b := l.servers.lone
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running, len(b.waiting)
 }

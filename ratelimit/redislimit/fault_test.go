@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +101,52 @@ func TestCallsEndInTimeWhateverTheServerDoes(t *testing.T) {
 				_, err := l.Allow(t.Context(), "k", limit)
 				return err == nil
 			})
+		})
+	}
+}
+
+// Batches are under way and calls wait for them when the server goes.
+func TestManyCallsEndInTimeWhateverTheServerDoes(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		fail, heal func(*testenv.RedisServer)
+	}{
+		{"killed", (*testenv.RedisServer).Kill, (*testenv.RedisServer).Start},
+		{"paused", (*testenv.RedisServer).Pause, (*testenv.RedisServer).Resume},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := testenv.Redis(t)
+			l := hurriedLimiter(t, server.URL())
+			var admitted atomic.Int64
+			decides := func() bool {
+				start := time.Now()
+				d, err := l.Allow(t.Context(), "k", hourly(ratelimit.MaxCount))
+				if took := time.Since(start); took > redislimit.DefaultTimeout+slack {
+					t.Errorf("Allow took %v", took)
+				}
+				if d.Allowed {
+					admitted.Add(1)
+				}
+				return err == nil
+			}
+			eventually(t, "a first decision", decides)
+			var wg, failing sync.WaitGroup
+			for range 64 {
+				failing.Add(1)
+				wg.Go(func() {
+					for decides() {
+					}
+					failing.Done()
+					eventually(t, "a decision after the server is back", decides)
+				})
+			}
+			c.fail(server)
+			failing.Wait()
+			c.heal(server)
+			wg.Wait()
+			if n := admitted.Load(); c.name == "paused" && n > ratelimit.MaxCount {
+				t.Errorf("P1: admitted %d, want %d at most", n, ratelimit.MaxCount)
+			}
 		})
 	}
 }

@@ -18,7 +18,8 @@ const DefaultTimeout = 100 * time.Millisecond
 type Config struct {
 	// Client is required. Its options must have ContextTimeoutEnabled set, as
 	// those of Options do: without it go-redis ignores the deadline of a call
-	// and waits out its own timeouts.
+	// and waits out its own timeouts. With MaxRetries other than -1 a call may
+	// count twice, and every call goes by itself.
 	Client redis.UniversalClient
 
 	Timeout time.Duration // bounds every call, beside ctx; 0 means DefaultTimeout
@@ -28,12 +29,20 @@ type Config struct {
 // concurrent use and starts no goroutine.
 type Limiter struct {
 	client  redis.UniversalClient
-	script  *redis.Script
 	timeout time.Duration
+	servers *servers
 }
 
 //go:embed allow.lua
 var allowSource string
+
+// script is a redis.Script that tells its source.
+type script struct {
+	*redis.Script
+	source string
+}
+
+func newScript(source string) script { return script{redis.NewScript(source), source} }
 
 // New returns a Limiter, or every problem of cfg as *ratelimit.ConfigError,
 // joined. It does not connect. The client stays the caller's to close.
@@ -44,7 +53,7 @@ func New(cfg Config) (*Limiter, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	return &Limiter{client: cfg.Client, script: redis.NewScript(allowSource), timeout: cfg.Timeout}, nil
+	return &Limiter{client: cfg.Client, timeout: cfg.Timeout, servers: newServers(cfg.Client, newScript(allowSource))}, nil
 }
 
 // Allow implements ratelimit.Limiter. Beside a limit out of bounds, errors are
@@ -54,10 +63,7 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit ratelimit.Limit) 
 	if err := limit.Validate(); err != nil {
 		return ratelimit.Decision{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
-	window := (limit.Window + time.Microsecond - 1) / time.Microsecond
-	answer, err := l.script.Run(ctx, l.client, []string{key}, limit.Count, int64(window)).Int64Slice()
+	answer, err := l.run(ctx, key, limit.Count, int64((limit.Window+time.Microsecond-1)/time.Microsecond))
 	if err != nil {
 		return ratelimit.Decision{}, fmt.Errorf("redislimit: allow: %w", err)
 	}
@@ -68,6 +74,30 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit ratelimit.Limit) 
 		return ratelimit.Decision{RetryAfter: time.Duration(answer[1]) * time.Microsecond}, nil
 	}
 	return ratelimit.Decision{Allowed: true, Token: answer[1]}, nil
+}
+
+// run runs the script, together with those of other callers unless ctx ends
+// before they may be done.
+func (l *Limiter) run(ctx context.Context, key string, count int, window int64) ([]int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c := newCall(ctx, time.Now().Add(l.timeout), key, count, window)
+	if b := l.servers.of(ctx, c.deadline, key); b != nil {
+		sooner, ok := ctx.Deadline()
+		if ok && sooner.Before(c.deadline) {
+			b.send(ctx, []*call{c})
+		} else if err := b.run(ctx, c); err != nil {
+			return nil, err
+		}
+		answer, err := c.cmd.Result()
+		if !elsewhere(err) {
+			return answer, err
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	return l.servers.script.Run(ctx, l.client, []string{key}, count, window).Int64Slice()
 }
 
 // Refund implements ratelimit.Limiter. Its errors are those of the client.

@@ -240,6 +240,65 @@ func TestClusterCountsEveryKeyExactly(t *testing.T) {
 	}
 }
 
+func TestClusterCountsConcurrentCallsExactly(t *testing.T) {
+	const keys, count = 20, 50
+	cluster := testenv.RedisCluster(t)
+	client := patientClient(t, "redis://"+strings.Join(cluster.Addrs(), ","))
+	l := newLimiter(t, client)
+	var admitted [keys]atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			for j := range 2 * keys {
+				k := (i + j) % keys
+				if allow(t, l, fmt.Sprint("k", k), hourly(count)).Allowed {
+					admitted[k].Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for k := range admitted {
+		if n := admitted[k].Load(); n != count {
+			t.Errorf("P11: key %d: admitted %d, want %d", k, n, count)
+		}
+	}
+}
+
+func TestASlotThatMovedIsFollowed(t *testing.T) {
+	client := patientClient(t, "redis://"+strings.Join(testenv.RedisCluster(t).Addrs(), ","))
+	cluster, ok := client.(*redis.ClusterClient)
+	if !ok {
+		t.Fatalf("%T", client)
+	}
+	l := newLimiter(t, client)
+	// The two keys are of different nodes.
+	node := func(key string) *redis.Client {
+		n, err := cluster.MasterForKey(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	from, to := node("k"), node("k")
+	other := ""
+	for i := 0; to == from; i++ {
+		other = fmt.Sprint("other", i)
+		to = node(other)
+	}
+	allow(t, l, other, hourly(1))
+	slot := client.ClusterKeySlot(t.Context(), "k").Val()
+	id := to.Do(t.Context(), "cluster", "myid").Val()
+	for _, n := range []*redis.Client{to, from} {
+		if err := n.Do(t.Context(), "cluster", "setslot", slot, "node", id).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !allow(t, l, "k", hourly(1)).Allowed || allow(t, l, "k", hourly(1)).Allowed {
+		t.Error("not one admitted of two")
+	}
+}
+
 func allow(t testing.TB, l ratelimit.Limiter, key string, limit ratelimit.Limit) ratelimit.Decision {
 	t.Helper()
 	d, err := l.Allow(t.Context(), key, limit)
