@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/bits"
 	"net/http"
+	"strings"
 )
 
 // Limits of the fields of one header or trailer. How many bytes all of them may
@@ -180,3 +181,8 @@ func ValidValue(v []byte) bool {
 
 // IsDigit reports whether c is a decimal digit.
 func IsDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// EqualFold reports whether a and b are equal but for the case of ASCII letters.
+// strings.EqualFold alone would take some other signs for letters, which are
+// longer.
+func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }

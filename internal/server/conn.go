@@ -244,9 +244,9 @@ func (c *conn) reset() {
 	_ = c.nc.Close()
 }
 
-// limits are the deadlines of a connection. They are moved when a second is
-// gained at least: a connection that is busy moves them once a second, and a
-// time limit may be short by as much.
+// limits are the deadlines of a connection. They are moved when a second, or a
+// quarter of the limit, is gained at least: a connection that is busy moves them
+// once a second, and a time limit may be short by as much.
 type limits struct {
 	nc net.Conn
 
@@ -267,7 +267,7 @@ func (l *limits) read(limit time.Duration) bool {
 	if l.aborted {
 		return false
 	}
-	if until := earlier(time.Now().Add(limit), l.asked[0]); moves(l.reads, until) {
+	if until := earlier(time.Now().Add(limit), l.asked[0]); moves(l.reads, until, limit) {
 		l.reads = until
 		_ = l.nc.SetReadDeadline(until)
 	}
@@ -278,7 +278,7 @@ func (l *limits) read(limit time.Duration) bool {
 func (l *limits) write(limit time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if until := earlier(time.Now().Add(limit), l.asked[1]); moves(l.writes, until) {
+	if until := earlier(time.Now().Add(limit), l.asked[1]); moves(l.writes, until, limit) {
 		l.writes = until
 		_ = l.nc.SetWriteDeadline(until)
 	}
@@ -291,9 +291,9 @@ func earlier(t, asked time.Time) time.Time {
 	return t
 }
 
-func moves(from, to time.Time) bool {
+func moves(from, to time.Time, limit time.Duration) bool {
 	gained := to.Sub(from)
-	return from.IsZero() || gained < 0 || gained >= slack
+	return from.IsZero() || gained < 0 || gained >= min(slack, limit/4)
 }
 
 // askRead sets a deadline that no read goes beyond, until the next request.

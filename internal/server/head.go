@@ -21,7 +21,8 @@ type head struct {
 
 	status    int
 	announced []string // names of trailers
-	has       struct{ contentType, coded, date, connection bool }
+	options   []string // of Connection, but for close and keep-alive
+	has       struct{ contentType, coded, date bool }
 }
 
 // begin appends the status line and the fields of h.
@@ -66,8 +67,8 @@ func (d *head) keeps(name string, values []string) bool {
 		return false
 	case "Connection":
 		d.close = d.close || names(values, "close")
-		d.has.connection = len(values) > 0 && !d.close && !names(values, "keep-alive")
-		return d.has.connection
+		d.options = otherOptions(values)
+		return false
 	}
 	if strings.HasPrefix(name, http.TrailerPrefix) {
 		d.trailers = true
@@ -92,14 +93,45 @@ func (d *head) end(b []byte, w *response, sample []byte) []byte {
 	case d.announce:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10), "\r\n"...)
 	}
+	return append(d.connection(b, w.r.ProtoMinor == 0), "\r\n"...)
+}
+
+// connection appends Connection, where there is something to say.
+func (d *head) connection(b []byte, asked bool) []byte {
+	options := d.options
 	switch {
 	case d.status == http.StatusSwitchingProtocols:
 	case d.close:
-		b = append(b, "Connection: close\r\n"...)
-	case w.r.ProtoMinor == 0 && !d.has.connection:
-		b = append(b, "Connection: keep-alive\r\n"...)
+		options = append(options, "close")
+	case asked:
+		options = append(options, "keep-alive")
+	}
+	if len(options) == 0 {
+		return b
+	}
+	b = append(b, "Connection: "...)
+	for i, option := range options {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, option...)
 	}
 	return append(b, "\r\n"...)
+}
+
+// otherOptions are those of Connection that are not the server's to say, as far
+// as they are well-formed.
+func otherOptions(values []string) []string {
+	var options []string
+	for _, line := range values {
+		for name := range strings.SplitSeq(line, ",") {
+			name = strings.Trim(name, " \t")
+			if isToken(name) && !http1.EqualFold(name, "close") && !http1.EqualFold(name, "keep-alive") {
+				options = append(options, name)
+			}
+		}
+	}
+	return options
 }
 
 // trailer appends the trailer: what was announced, and what h holds under
@@ -130,12 +162,7 @@ func framing(name string) bool {
 // appendField appends a line for each value. A name that is none is left out,
 // and what would end a line is made a space.
 func appendField(b []byte, name string, values []string) []byte {
-	for i := range len(name) {
-		if !http1.IsTokenByte(name[i]) {
-			return b
-		}
-	}
-	if name == "" {
+	if !isToken(name) {
 		return b
 	}
 	for _, v := range values {
@@ -152,4 +179,13 @@ func appendField(b []byte, name string, values []string) []byte {
 		b = append(b, "\r\n"...)
 	}
 	return b
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !http1.IsTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
 }

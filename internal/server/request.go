@@ -149,7 +149,7 @@ func (s *headScan) request(b []byte, r *http.Request) (http1.Body, error) {
 		return http1.Body{}, err
 	}
 	r.Close = closes(r)
-	if e := h["Expect"]; len(e) > 0 && (len(e) > 1 || !strings.EqualFold(e[0], "100-continue")) {
+	if e := h["Expect"]; len(e) > 0 && (len(e) > 1 || !http1.EqualFold(e[0], "100-continue")) {
 		return http1.Body{}, errExpect
 	}
 	return body, nil
@@ -238,7 +238,7 @@ func frame(r *http.Request) (http1.Body, error) {
 	switch {
 	case len(codings) > 0 && (len(lengths) > 0 || r.ProtoMinor == 0):
 		return http1.Body{}, errFraming
-	case len(codings) > 1 || len(codings) == 1 && !strings.EqualFold(codings[0], "chunked"):
+	case len(codings) > 1 || len(codings) == 1 && !http1.EqualFold(codings[0], "chunked"):
 		return http1.Body{}, errCoding
 	case len(codings) == 1:
 		delete(r.Header, "Transfer-Encoding")
@@ -295,7 +295,7 @@ func closes(r *http.Request) bool {
 func names(lines []string, option string) bool {
 	for _, line := range lines {
 		for name := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.Trim(name, " \t"), option) {
+			if http1.EqualFold(strings.Trim(name, " \t"), option) {
 				return true
 			}
 		}

@@ -78,8 +78,8 @@ func (w *response) serve(framed http1.Body) bool {
 	return !w.head.close
 }
 
-// abort ends an answer of which not all came: what there is goes out, and the
-// client sees that it was cut.
+// abort ends an answer of which not all came: what there is goes out, unless
+// that would look like the whole, and the client sees that it was cut.
 func (w *response) abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +88,7 @@ func (w *response) abort() {
 	case w.hijacked || !w.head.complete:
 	case w.ending == http1.UntilClose:
 		w.c.reset()
-	default:
+	case w.ending == http1.Chunked || w.written < w.length && w.r.Method != http.MethodHead:
 		w.send()
 	}
 	w.release(&w.out)

@@ -116,11 +116,11 @@ func (s *headScan) answer(b []byte, method string, h http.Header) (answer, error
 	}
 	a.keepAlive = a.minor > 0
 	for name := range connectionOptions(h) {
-		if strings.EqualFold(name, "close") {
+		if http1.EqualFold(name, "close") {
 			a.keepAlive = false
 			break
 		}
-		a.keepAlive = a.keepAlive || strings.EqualFold(name, "keep-alive")
+		a.keepAlive = a.keepAlive || http1.EqualFold(name, "keep-alive")
 	}
 	err := a.frame(method)
 	return a, err
@@ -134,7 +134,7 @@ func (a *answer) frame(method string) error {
 	}
 	codings, coded := a.header["Transfer-Encoding"]
 	if coded {
-		if len(codings) != 1 || !strings.EqualFold(codings[0], "chunked") || a.minor == 0 {
+		if len(codings) != 1 || !http1.EqualFold(codings[0], "chunked") || a.minor == 0 {
 			return errCoding
 		}
 		if length >= 0 {

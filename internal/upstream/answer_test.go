@@ -33,6 +33,7 @@ var answerSeeds = []string{
 	"HTTP/1.1 103 Early Hints\nLink: </a>; rel=preload\n\nHTTP/1.1 204 No Content\n\n",
 	"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Digest, X-A\n\n3\nabc\n1;e=\"f\" \nd\n0\nDigest: x\nX-B: y\n\nrest",
 	"HTTP/1.1 200 OK\nTransfer-Encoding: CHUNKED\n\n0\n\n",
+	"HTTP/1.1 200 OK\nTransfer-Encoding: chun\u212aed\n\n0\n\n",
 	"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n00000A \n0123456789\n0\n\n",
 	"HTTP/1.1 200 OK\nX-A: \xff\tb\nX-A:\nPragma: no-cache\n\nuntil the end",
 	"HTTP/1.1 200 OK\nContent-Length: 2\nTransfer-Encoding: chunked\n\n0\n\n",

@@ -39,6 +39,7 @@ func refusedRows() []row {
 		refused("a length beyond 63 bits", "HTTP/1.1 200 OK\nContent-Length: 9223372036854775808\n\nok"),
 		refused("chunked twice", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n0\n\n"),
 		refused("chunked not last", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked, gzip\n\n0\n\n"),
+		refused("chunked with a Kelvin sign", "HTTP/1.1 200 OK\nTransfer-Encoding: chun\u212aed\n\n0\n\n"),
 		refused("chunked with a tail", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked;x\n\n0\n\n"),
 		refused("a trailer announced that frames", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Content-Length\n\n0\n\n"),
 		refused("two lengths", "HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\nok!"),
