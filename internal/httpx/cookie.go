@@ -17,19 +17,20 @@ const maxCookies = 3000
 //
 // So ok is false for a cookie that is absent; for several Cookie lines; when
 // the name stands there twice, be it in other letter case, percent-encoded,
-// within another cookie's value, or with the dots and spaces that PHP takes for
-// underscores; for a value of other than cookie-octets (RFC 6265 section
-// 4.1.1); and behind a quoted value that does not end before its semicolon.
+// within another cookie's value, bare beside a comma, or with the dots and spaces
+// that PHP takes for underscores; for a value of other than cookie-octets (RFC
+// 6265 section 4.1.1); and behind a quoted value that does not end before its
+// semicolon.
 func LoneCookie(r *http.Request, name string) (value string, ok bool) {
 	lines := r.Header["Cookie"]
 	if name == "" || len(lines) != 1 || strings.Count(lines[0], ";") >= maxCookies {
 		return "", false
 	}
 	for part := range strings.SplitSeq(lines[0], ";") {
-		part = strings.Trim(part, " \t")
+		part = trimBlanks(part)
 		key, raw, _ := strings.Cut(part, "=")
-		if strings.Trim(key, " \t") != name {
-			if mentions(part, name) || opensQuote(part) {
+		if trimBlanks(key) != name {
+			if mentions(part, name) || standsBare(part, name) || opensQuote(part) {
 				return "", false
 			}
 			continue
@@ -65,10 +66,7 @@ func mentions(part, name string) bool {
 	if sameName(strings.TrimFunc(key, func(r rune) bool { return r > 0x7f || breaks(byte(r)) }), name) {
 		return true
 	}
-	for end := range len(part) {
-		if part[end] != '=' {
-			continue
-		}
+	for end := nextSign(part, 0); end >= 0; end = nextSign(part, end+1) {
 		to := end
 		for to > 0 && breaks(part[to-1]) {
 			to--
@@ -84,13 +82,27 @@ func mentions(part, name string) bool {
 	return false
 }
 
+// standsBare reports whether a parser that ends cookies at commas as well finds
+// one in part that is called name and has no value.
+func standsBare(part, name string) bool {
+	if strings.IndexByte(part, ',') < 0 {
+		return false
+	}
+	for element := range strings.SplitSeq(part, ",") {
+		if sameName(strings.TrimFunc(element, func(r rune) bool { return r <= ' ' || r > 0x7f }), name) {
+			return true
+		}
+	}
+	return false
+}
+
 // opensQuote reports whether a quoted value in part does not end there, or not
 // for every parser: what follows the semicolon may be read as its rest.
 func opensQuote(part string) bool {
-	for i := 0; i < len(part); i++ {
-		if part[i] != '=' {
-			continue
-		}
+	if strings.IndexByte(part, '"') < 0 {
+		return false
+	}
+	for i := nextSign(part, 0); i >= 0; i = nextSign(part, i+1) {
 		open := i + 1
 		for open < len(part) && part[open] != '"' && breaks(part[open]) {
 			open++
@@ -105,6 +117,26 @@ func opensQuote(part string) bool {
 		i = open + 1 + end
 	}
 	return false
+}
+
+// trimBlanks is strings.Trim for spaces and tabs, which makes a set of them for
+// each call.
+func trimBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// nextSign is where part holds an equals sign at or behind from, else -1.
+func nextSign(part string, from int) int {
+	if i := strings.IndexByte(part[from:], '='); i >= 0 {
+		return from + i
+	}
+	return -1
 }
 
 // breaks reports whether a parser may end a word at c: controls, blanks, commas,

@@ -48,6 +48,9 @@ func TestLoneCookie(t *testing.T) {
 		{"in other letter case alone", "Session=abc", "", false},
 		{"percent-encoded", "%73ession=abc; session=r1", "", false},
 		{"bare, beside a value", "session; session=r1", "", false},
+		{"bare before a comma", "session,a; session=r1", "", false},
+		{"bare behind a comma", "a=1, session ; session=r1", "", false},
+		{"bare between commas, beyond ASCII", "a,\xa0session\x85,b; session=r1", "", false},
 		{"behind a comma", "a=1,session=abc; session=r1", "", false},
 		{"behind a blank", "a=1 session=abc; session=r1", "", false},
 		{"within quotes", `a="1;session=abc"; session=r1`, "", false},
@@ -173,4 +176,22 @@ func FuzzLoneCookie(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkLoneCookie(b *testing.B) {
+	const uid = "uid=0198c2f4-7d1e-7c4a-9b52-3f1a6c0e8d77"
+	for _, bb := range []struct{ name, line string }{
+		{"one", uid},
+		{"two", "theme=dark; " + uid},
+		{"browser", "_ga=GA1.1.1234567890.1700000000; _gid=GA1.2.987654321.1700000000; _fbp=fb.1.1700000000000.123456789; " +
+			"session=" + strings.Repeat("eyJhbGciOiJIUzI1NiJ9", 6) + "; theme=dark; consent=%7B%22a%22%3A1%7D; " + uid + "; csrftoken=AbCdEfGhIjKl"},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			r := &http.Request{Header: http.Header{"Cookie": {bb.line}}}
+			b.ReportAllocs()
+			for b.Loop() {
+				sink, _ = httpx.LoneCookie(r, "uid")
+			}
+		})
+	}
 }
