@@ -35,7 +35,6 @@ type conn struct {
 	state    atomic.Int32
 	in       input
 	scan     headScan
-	parsed   http.Request // the request at hand, before it has a context
 	limits   limits
 	watch    watch
 	vector   [3][]byte
@@ -66,14 +65,19 @@ func (c *conn) serve() {
 		}
 	}()
 	for first := true; ; first = false {
-		framed, err := c.request(first)
+		err := c.header(first)
+		var w *response
+		var framed http1.Body
+		if err == nil {
+			w = newResponse(c)
+			framed, err = c.request(w)
+		}
 		if err != nil {
 			if e, ok := errors.AsType[*refusal](err); ok {
 				c.refuse(e)
 			}
 			return
 		}
-		w := newResponse(c)
 		next := w.serve(framed)
 		if taken = w.taken(); taken || !next || c.in.empty() && !c.idle() {
 			return
@@ -112,9 +116,9 @@ func (c *conn) peek() http1.Pending {
 	return p
 }
 
-// request reads the header of the next request into c.parsed. An error that is
-// no *refusal needs no answer.
-func (c *conn) request(first bool) (framed http1.Body, err error) {
+// header reads the header of the next request. An error that is no *refusal
+// needs no answer.
+func (c *conn) header(first bool) error {
 	cfg := &c.server.cfg
 	c.scan.reset()
 	if c.in.empty() {
@@ -123,11 +127,11 @@ func (c *conn) request(first bool) (framed http1.Body, err error) {
 			wait = cfg.HeaderTimeout
 		}
 		if err := c.fill(wait); err != nil {
-			return framed, err
+			return err
 		}
 	}
 	if !c.activate() {
-		return framed, net.ErrClosed
+		return net.ErrClosed
 	}
 	var until time.Time
 	if first {
@@ -135,28 +139,30 @@ func (c *conn) request(first bool) (framed http1.Body, err error) {
 	}
 	for {
 		done, err := c.scan.next(c.in.unread())
-		if err != nil {
-			return framed, err
-		}
-		if done {
-			break
+		if done || err != nil {
+			return err
 		}
 		if until.IsZero() {
 			until = time.Now().Add(cfg.HeaderTimeout)
 		}
 		if err := c.fill(time.Until(until)); err != nil {
-			return framed, err
+			return err
 		}
 	}
-	framed, err = c.scan.request(c.in.unread(), &c.parsed)
+}
+
+// request makes w's request of the header that was read, and tells how its body
+// ends.
+func (c *conn) request(w *response) (http1.Body, error) {
+	framed, err := c.scan.request(c.in.unread(), &w.request, &w.url)
 	if err != nil {
 		return framed, err
 	}
+	w.request.RemoteAddr = c.remote
 	c.in.r += c.scan.fields.At
 	if c.scan.fields.Cap() > maxKeptSpans {
 		c.scan.fields = http1.Fields{}
 	}
-	c.parsed.RemoteAddr = c.remote
 	return framed, nil
 }
 

@@ -124,8 +124,8 @@ func (s *headScan) requestLine(b []byte) (bool, error) {
 }
 
 // request interprets the complete header at the start of b: it sets all of r
-// but its body, and tells how that ends.
-func (s *headScan) request(b []byte, r *http.Request) (http1.Body, error) {
+// but its body, and tells how that ends. u is for its URL.
+func (s *headScan) request(b []byte, r *http.Request, u *url.URL) (http1.Body, error) {
 	text := string(b[:s.fields.At])
 	h := make(http.Header, s.fields.Len()+roomForOurs)
 	s.fields.Collect(text, h)
@@ -138,7 +138,7 @@ func (s *headScan) request(b []byte, r *http.Request) (http1.Body, error) {
 		r.Proto = "HTTP/1.0"
 	}
 	var err error
-	if r.URL, err = parseTarget(r.Method, target); err != nil {
+	if r.URL, err = parseTarget(r.Method, target, u); err != nil {
 		return http1.Body{}, errTarget
 	}
 	if err := setHost(r); err != nil {
@@ -169,12 +169,14 @@ func method(m string) string {
 	return m
 }
 
-// parseTarget is what http.ReadRequest makes of the target.
-func parseTarget(method, target string) (*url.URL, error) {
+// parseTarget is what http.ReadRequest makes of the target. The one that it
+// returns is u when it is a plain path.
+func parseTarget(method, target string, u *url.URL) (*url.URL, error) {
 	if target[0] == '/' {
 		path, query, asked := strings.Cut(target, "?")
 		if plain(path) {
-			return &url.URL{Path: path, RawQuery: query, ForceQuery: asked && query == ""}, nil
+			*u = url.URL{Path: path, RawQuery: query, ForceQuery: asked && query == ""}
+			return u, nil
 		}
 	}
 	if method == http.MethodConnect && target[0] != '/' {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ const pending = 2 << 10
 // handler leaves behind on some goroutine cannot write into a stranger's.
 type response struct {
 	c      *conn
-	r      *http.Request
-	body   *body // nil: none
+	r      *http.Request // &request
+	body   *body         // nil: none
 	header http.Header
 
 	hijacked bool // guarded by mu until the handler has returned
@@ -37,19 +38,22 @@ type response struct {
 	out     *[]byte // what goes out next, not yet complete unless head is
 	held    *[]byte // the body so far, while its end is not decided; nil: nothing
 	err     error   // of the connection
+
+	request http.Request
+	url     url.URL // of request, where it is a plain one
 }
 
 func newResponse(c *conn) *response {
 	return &response{c: c, header: make(http.Header, 8), length: -1}
 }
 
-// serve calls the handler for the request that was parsed, and sends what is
-// left of the answer. It reports whether the connection can carry another.
+// serve calls the handler for w.request and sends what is left of the answer. It
+// reports whether the connection can carry another.
 func (w *response) serve(framed http1.Body) bool {
 	c := w.c
 	ctx, cancel := context.WithCancel(c.ctx)
-	w.r = c.parsed.WithContext(ctx)
-	c.parsed = http.Request{}
+	w.request = *w.request.WithContext(ctx)
+	w.r = &w.request
 	w.r.Body = http.NoBody
 	if framed.Kind != http1.None {
 		b := &body{c: c, w: w, r: w.r, framed: framed}
