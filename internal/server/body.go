@@ -123,14 +123,14 @@ func (b *body) takeBack() {
 }
 
 // awaited reports whether more of the body has to come than is worth reading on
-// for, or than will come: the client was not asked. While somebody reads, it is
-// not.
+// for, or than will come: the client was not asked, or the body has failed.
+// While somebody reads, it is not.
 func (b *body) awaited() bool {
 	if b.over.Load() || !b.mu.TryLock() {
 		return false
 	}
 	defer b.mu.Unlock()
-	return b.expects || b.framed.Kind == http1.Length && b.framed.Left > maxRest
+	return b.expects || b.err != nil || b.framed.Kind == http1.Length && b.framed.Left > maxRest
 }
 
 // maxRest is how much of a body is read for nobody, to keep the connection.

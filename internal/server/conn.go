@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -121,14 +122,21 @@ func (c *conn) peek() http1.Pending {
 func (c *conn) header(first bool) error {
 	cfg := &c.server.cfg
 	c.scan.reset()
-	if c.in.empty() {
-		wait := cfg.IdleTimeout
-		if first {
-			wait = cfg.HeaderTimeout
+	wait := cfg.IdleTimeout
+	if first {
+		wait = cfg.HeaderTimeout
+	}
+	for skipped := first; ; {
+		if c.in.empty() {
+			if err := c.fill(wait); err != nil {
+				return err
+			}
 		}
-		if err := c.fill(wait); err != nil {
-			return err
+		if skipped || !bytes.HasPrefix(c.in.unread(), crlf) {
+			break
 		}
+		skipped = true // one empty line behind a body (RFC 9112 section 2.2)
+		c.in.r += len(crlf)
 	}
 	if !c.activate() {
 		return net.ErrClosed

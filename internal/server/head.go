@@ -58,7 +58,7 @@ func (d *head) keeps(name string, values []string) bool {
 	case "Content-Type":
 		d.has.contentType = true
 	case "Content-Encoding":
-		d.has.coded = len(values) > 0
+		d.has.coded = len(values) > 0 && values[0] != ""
 	case "Date":
 		d.has.date = true
 	case "Content-Length":
@@ -77,11 +77,16 @@ func (d *head) keeps(name string, values []string) bool {
 	return len(d.announced) == 0 || !slices.Contains(d.announced, name)
 }
 
+// guesses reports whether the type of the body is to be found from how it begins.
+func (d *head) guesses() bool {
+	return !d.has.contentType && !d.has.coded && bodyAllowed(d.status)
+}
+
 // end appends what the server says itself, and the empty line. sample is how
 // the body begins.
 func (d *head) end(b []byte, w *response, sample []byte) []byte {
 	d.complete = true
-	if !d.has.contentType && !d.has.coded && bodyAllowed(d.status) && len(sample) > 0 {
+	if d.guesses() && len(sample) > 0 {
 		b = append(append(append(b, "Content-Type: "...), http.DetectContentType(sample)...), "\r\n"...)
 	}
 	if !d.has.date {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -111,9 +112,6 @@ func (w *response) Header() http.Header { return w.header }
 
 // WriteHeader implements http.ResponseWriter. A second final status is ignored.
 func (w *response) WriteHeader(status int) {
-	if status < 100 || status > 999 {
-		panic(fmt.Sprintf("server: invalid status %d", status))
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writeHeader(status)
@@ -122,6 +120,8 @@ func (w *response) WriteHeader(status int) {
 func (w *response) writeHeader(status int) {
 	switch {
 	case w.over || w.hijacked || w.status != 0:
+	case status < 100 || status > 999:
+		panic(fmt.Sprintf("server: invalid status %d", status))
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		w.inform(status)
 	default:
@@ -209,7 +209,7 @@ var errOver = errors.New("server: the handler has returned")
 // put takes a piece of the body: into a buffer, or out.
 func (w *response) put(p []byte) error {
 	if !w.head.complete {
-		if w.length < 0 && w.heldBytes()+len(p) <= pending {
+		if (w.length < 0 || w.head.guesses()) && w.heldBytes()+len(p) <= pending {
 			w.hold(p)
 			return nil
 		}
@@ -227,6 +227,9 @@ func (w *response) put(p []byte) error {
 	}
 	return w.err
 }
+
+// sniffed is how much http.DetectContentType looks at.
+const sniffed = 512
 
 func (w *response) heldBytes() int {
 	if w.held == nil {
@@ -291,8 +294,8 @@ func (w *response) complete(first []byte, final bool) {
 		w.head.announce = true
 	}
 	sample := held
-	if len(sample) == 0 {
-		sample = first
+	if w.head.guesses() {
+		sample = append(slices.Clip(held), first[:min(len(first), sniffed)]...)
 	}
 	w.ending = w.endingOf()
 	w.head.close = w.head.close || w.r.Close || w.ending == http1.UntilClose ||
