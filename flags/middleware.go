@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -30,10 +31,11 @@ type MiddlewareConfig struct {
 	// Inject sends Handrail-Flags to the next handler.
 	Inject bool
 
-	// HeaderInPlace sets Handrail-Flags, and removes the client's, in the header
-	// map of the request that Wrap's handler got, so that its caller sees both.
-	// False makes a copy of the map for each request that needs a change.
-	HeaderInPlace bool
+	// InPlace gives the next handler the very request that Wrap's handler got,
+	// with another context and with Handrail-Flags in its header map. It is for
+	// whoever made the request, such as a server. False gives it a copy, with
+	// a header map of its own where that differs.
+	InPlace bool
 
 	// Gates are asked in their order. The first closed one answers.
 	Gates []Gate
@@ -54,7 +56,7 @@ type Middleware struct {
 // NewMiddleware returns all problems of cfg at once, each a *ConfigError.
 func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
 	m := &Middleware{
-		client: cfg.Client, targetingKey: cfg.TargetingKey, vary: cfg.Vary, inject: cfg.Inject, inPlace: cfg.HeaderInPlace,
+		client: cfg.Client, targetingKey: cfg.TargetingKey, vary: cfg.Vary, inject: cfg.Inject, inPlace: cfg.InPlace,
 	}
 	var errs []error
 	if cfg.Client == nil {
@@ -80,14 +82,12 @@ func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
 	return m, nil
 }
 
-// flagged is a request behind the Middleware. It holds the request that the
-// next handler gets and is its context, which saves three allocations.
+// flagged is the context of a request behind the Middleware.
 type flagged struct {
 	context.Context // the request's, before the Evaluator was added
 
 	evaluator Evaluator
 	value     [1]string // backs Handrail-Flags
-	request   http.Request
 }
 
 // Value implements context.Context.
@@ -98,10 +98,19 @@ func (f *flagged) Value(key any) any {
 	return f.Context.Value(key)
 }
 
-func newFlagged(r *http.Request, e Evaluator) *flagged {
-	f := &flagged{Context: r.Context(), evaluator: e}
-	f.request = *r.WithContext(f)
-	return f
+// flag gives r its Evaluator, in place or in a copy that lies beside it.
+func (m *Middleware) flag(r *http.Request, e Evaluator) (*flagged, *http.Request) {
+	if m.inPlace {
+		f := &flagged{Context: r.Context(), evaluator: e}
+		*r = *r.WithContext(f)
+		return f, r
+	}
+	both := &struct {
+		flagged
+		request http.Request
+	}{flagged: flagged{Context: r.Context(), evaluator: e}}
+	both.request = *r.WithContext(&both.flagged)
+	return &both.flagged, &both.request
 }
 
 // Wrap returns next behind the gates. The request that next gets carries an
@@ -116,13 +125,14 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		if len(key) > MaxTargetingKeyBytes {
 			key = ""
 		}
-		f := newFlagged(r, m.client.evaluator(key))
-		if g := m.closedGate(w, r, &f.evaluator); g != nil {
+		e := m.client.evaluator(key)
+		if g := m.closedGate(w, r, &e); g != nil {
 			httpx.WriteError(w, r, g.status, g.code)
 			return
 		}
-		m.setHeader(f)
-		next.ServeHTTP(w, &f.request)
+		f, r := m.flag(r, e)
+		m.setHeader(f, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -157,7 +167,7 @@ func isPreflight(r *http.Request) bool {
 }
 
 // setHeader puts our Handrail-Flags in the place of the client's.
-func (m *Middleware) setHeader(f *flagged) {
+func (m *Middleware) setHeader(f *flagged, r *http.Request) {
 	if m.inject {
 		var stack [1024]byte
 		value, dropped := f.evaluator.AppendHeader(stack[:0])
@@ -166,24 +176,19 @@ func (m *Middleware) setHeader(f *flagged) {
 		}
 		f.value[0] = string(value)
 	}
-	h := f.request.Header
-	if m.inPlace && h != nil {
-		for name := range h {
-			if isHeaderName(name) {
-				delete(h, name)
-			}
-		}
-	} else if f.value[0] != "" || hasHeaderName(h) {
-		h = make(http.Header, len(f.request.Header)+1)
-		for name, values := range f.request.Header {
+	if m.inPlace && r.Header != nil {
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return isHeaderName(name) })
+	} else if f.value[0] != "" || hasHeaderName(r.Header) {
+		h := make(http.Header, len(r.Header)+1)
+		for name, values := range r.Header {
 			if !isHeaderName(name) {
 				h[name] = values
 			}
 		}
-		f.request.Header = h
+		r.Header = h
 	}
 	if f.value[0] != "" {
-		h[HeaderName] = f.value[:]
+		r.Header[HeaderName] = f.value[:]
 	}
 }
 

@@ -102,7 +102,7 @@ func TestForgedHeaderIsRemovedInEverySpelling(t *testing.T) {
 	}
 }
 
-func TestHeaderInPlaceChangesTheMapOfTheRequest(t *testing.T) {
+func TestInPlaceChangesTheRequestItself(t *testing.T) {
 	for _, tc := range []struct {
 		rule, definitions string
 		inject            bool
@@ -112,7 +112,7 @@ func TestHeaderInPlaceChangesTheMapOfTheRequest(t *testing.T) {
 		{"none is on", "off: {rolloutPercentage: 0}", true, http.Header{"Accept": {"x"}}},
 		{"nothing is injected", "on: {rolloutPercentage: 100}", false, http.Header{"Accept": {"x"}}},
 	} {
-		m := middleware(t, flags.MiddlewareConfig{Client: client(t, tc.definitions), Inject: tc.inject, HeaderInPlace: true})
+		m := middleware(t, flags.MiddlewareConfig{Client: client(t, tc.definitions), Inject: tc.inject, InPlace: true})
 		r := request("GET", "/", "")
 		for _, name := range []string{"Accept", "Handrail-Flags", "handrail-flags", "Handrail_Flags"} {
 			r.Header[name] = []string{"x"}
@@ -124,22 +124,37 @@ func TestHeaderInPlaceChangesTheMapOfTheRequest(t *testing.T) {
 		if diff := cmp.Diff(tc.want, r.Header); diff != "" {
 			t.Errorf("%s: the caller's map: %s", tc.rule, diff)
 		}
+		if got != r || flags.FromContext(r.Context()) == nil {
+			t.Errorf("%s: next got another request", tc.rule)
+		}
 	}
-	m := middleware(t, flags.MiddlewareConfig{Inject: true, HeaderInPlace: true})
+	m := middleware(t, flags.MiddlewareConfig{Inject: true, InPlace: true})
 	if _, got := serve(m, &http.Request{}); got.Header.Get("Handrail-Flags") == "" {
 		t.Error("a request without a map gets no header")
 	}
 }
 
-func TestMiddlewareAllocatesItsRequestAndTheHeader(t *testing.T) {
-	m := middleware(t, flags.MiddlewareConfig{
-		TargetingKey: flags.CookieKey("uid"), Inject: true, HeaderInPlace: true,
-		Gates: []flags.Gate{{Flag: "all", Paths: []string{"/v2/**"}}},
-	})
-	h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	w, r := httptest.NewRecorder(), request("GET", "/v2/checkout", inHalf)
-	if n := testing.AllocsPerRun(200, func() { h.ServeHTTP(w, r) }); n > 2 {
-		t.Errorf("%v allocations, want at most 2", n)
+func TestMiddlewareAllocations(t *testing.T) {
+	for _, tc := range []struct {
+		rule            string
+		inject, inPlace bool
+		max             float64
+	}{
+		{"the context with the request", false, false, 1},
+		{"the context", false, true, 1},
+		{"the context, the value of the header", true, true, 2},
+		{"and a header map", true, false, 4},
+	} {
+		m := middleware(t, flags.MiddlewareConfig{
+			TargetingKey: flags.CookieKey("uid"), Inject: tc.inject, InPlace: tc.inPlace,
+			Gates: []flags.Gate{{Flag: "all", Paths: []string{"/v2/**"}}},
+		})
+		h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w, original := httptest.NewRecorder(), request("GET", "/v2/checkout", inHalf)
+		var r http.Request
+		if n := testing.AllocsPerRun(200, func() { r = *original; h.ServeHTTP(w, &r) }); n > tc.max {
+			t.Errorf("%s: %v allocations, want at most %v", tc.rule, n, tc.max)
+		}
 	}
 }
 

@@ -34,9 +34,11 @@ func through(h http.Handler) func() {
 	w := discard{make(http.Header)}
 	r := httptest.NewRequest("GET", "/users/7", nil)
 	r.RemoteAddr = "192.0.2.7:1234"
+	var each http.Request
 	return func() {
+		each = *r // in place, its context would grow
 		delete(r.Header, "X-Request-Id")
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, &each)
 	}
 }
 
@@ -77,6 +79,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	}{
 		{"none", through(answer())},
 		{"id+recovery+event", chain(b, event)},
+		{"id+recovery+event/in_place", chain(b, inPlace(event))},
 		{"id+recovery+log", chain(b, log)},
 		{"id+recovery+log+metrics", chain(b, fullConfig(b))},
 		{"id+recovery+metrics", chain(b, withoutLog(fullConfig(b)))},
@@ -91,6 +94,11 @@ func BenchmarkMiddleware(b *testing.B) {
 			}
 		})
 	}
+}
+
+func inPlace(cfg observe.Config) observe.Config {
+	cfg.InPlace = true
+	return cfg
 }
 
 func withoutLog(cfg observe.Config) observe.Config {
@@ -143,6 +151,7 @@ func TestAllocations(t *testing.T) {
 		max  float64
 	}{
 		{"id, recovery and event: the exchange and the id", observe.Config{OnRequest: func(observe.RequestEvent) {}}, 2},
+		{"in place the same, smaller", inPlace(observe.Config{}), 2},
 		{"with log and metrics also the record's attributes and the client's address", fullConfig(t), 4},
 		{"with the access log the same", observe.Config{Log: jsonLog()}, 4},
 	} {

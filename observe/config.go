@@ -34,6 +34,11 @@ type Config struct {
 	// first.
 	ForwardedHeader string
 
+	// InPlace gives the handler the very request that Wrap's handler got, with
+	// another context. It is for whoever made the request, such as a server.
+	// False gives it a copy.
+	InPlace bool
+
 	// OnStart, when set, is called before the handler, with the route and a
 	// request whose context carries the request id. The context that it
 	// returns goes with the request and comes back in RequestEvent.Context.
@@ -72,6 +77,7 @@ type Middleware struct {
 	source    uintptr      // of access records
 	routes    *route.Set
 	clients   *clientip.Resolver
+	inPlace   bool
 	onStart   func(*http.Request, string) context.Context
 	onRequest func(RequestEvent)
 	onPanic   func(PanicEvent)
@@ -96,7 +102,7 @@ func New(cfg Config) (*Middleware, error) {
 		return nil, err
 	}
 	m := &Middleware{
-		log: cfg.Log, routes: routes, clients: clients,
+		log: cfg.Log, routes: routes, clients: clients, inPlace: cfg.InPlace,
 		onStart: cfg.OnStart, onRequest: cfg.OnRequest, onPanic: cfg.OnPanic,
 	}
 	if cfg.Log != nil {

@@ -11,16 +11,14 @@ import (
 	"github.com/handrail-go/handrail/internal/httpx"
 )
 
-// exchange is one request on its way. It is its own context and holds the
-// request that the handler gets, which saves two allocations; it is not reused,
-// as handlers may keep their request.
+// exchange is one request on its way. It is its own context, which saves an
+// allocation; it is not reused, as handlers may keep their request.
 type exchange struct {
 	context.Context // the request's, before anything was added
 	httpx.Recorder
 
 	id  string
 	ids [2]string // backs the two headers
-	req http.Request
 }
 
 type exchangeKey struct{}
@@ -49,12 +47,12 @@ func RequestID(ctx context.Context) string {
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var ev RequestEvent
-		x := m.begin(&ev, w, r)
-		r = &x.req
+		x, r := m.exchange(r)
+		m.begin(x, &ev, w, r)
 		if m.onStart != nil {
 			if ctx := m.onStart(r, ev.Route); ctx != ev.Context {
 				ev.Context = ctx
-				r = r.WithContext(ctx)
+				*r = *r.WithContext(ctx)
 			}
 		}
 		returned := false
@@ -64,10 +62,23 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	})
 }
 
+// exchange makes the context of r, in place or in a copy that lies beside it.
+func (m *Middleware) exchange(r *http.Request) (*exchange, *http.Request) {
+	if m.inPlace {
+		x := &exchange{Context: r.Context()}
+		*r = *r.WithContext(x)
+		return x, r
+	}
+	both := &struct {
+		exchange
+		request http.Request
+	}{exchange: exchange{Context: r.Context()}}
+	both.request = *r.WithContext(&both.exchange)
+	return &both.exchange, &both.request
+}
+
 // begin fills in what of ev is known before the handler runs.
-func (m *Middleware) begin(ev *RequestEvent, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{Context: r.Context()}
-	x.req = *r.WithContext(x)
+func (m *Middleware) begin(x *exchange, ev *RequestEvent, w http.ResponseWriter, r *http.Request) {
 	x.Recorder.Reset(w)
 	id, ok := clientip.FromContext(x.Context)
 	if !ok {
@@ -87,7 +98,6 @@ func (m *Middleware) begin(ev *RequestEvent, w http.ResponseWriter, r *http.Requ
 	x.ids = [2]string{x.id, x.id}
 	r.Header["X-Request-Id"] = x.ids[0:1:1]
 	w.Header()["X-Request-Id"] = x.ids[1:2:2]
-	return x
 }
 
 // end settles what became of the request. It runs deferred: v is what was
@@ -96,7 +106,7 @@ func (m *Middleware) end(x *exchange, ev *RequestEvent, r *http.Request, returne
 	cut := false
 	switch {
 	case returned:
-		ev.Outcome = x.outcome(r)
+		ev.Outcome = x.outcome(ev.Method)
 	case v == nil || v == http.ErrAbortHandler: //nolint:errorlint // as net/http compares; nil: runtime.Goexit
 		ev.Outcome, cut = Aborted, v != nil
 	default:
@@ -107,7 +117,7 @@ func (m *Middleware) end(x *exchange, ev *RequestEvent, r *http.Request, returne
 	if ev.Status == 0 && ev.Outcome == Completed {
 		ev.Status = http.StatusOK // what net/http sends for a silent handler
 	}
-	if r.Method == http.MethodHead {
+	if ev.Method == http.MethodHead {
 		ev.Bytes = 0 // net/http swallows what is written
 	}
 	ev.Duration = time.Since(ev.Start)
@@ -121,7 +131,7 @@ func (m *Middleware) end(x *exchange, ev *RequestEvent, r *http.Request, returne
 }
 
 // outcome judges a handler that returned.
-func (x *exchange) outcome(r *http.Request) Outcome {
+func (x *exchange) outcome(method string) Outcome {
 	if x.Hijacked() {
 		return Hijacked
 	}
@@ -131,7 +141,7 @@ func (x *exchange) outcome(r *http.Request) Outcome {
 			announced = n
 		}
 	}
-	bodiless := r.Method == http.MethodHead || x.Status() == http.StatusNotModified || x.Status() == http.StatusNoContent
+	bodiless := method == http.MethodHead || x.Status() == http.StatusNotModified || x.Status() == http.StatusNoContent
 	switch {
 	case announced >= 0 && x.Bytes() < announced && !bodiless:
 		return Aborted

@@ -137,6 +137,18 @@ func TestWhatAHandlerDoesToOneIDLeavesTheOthers(t *testing.T) {
 	}
 }
 
+func TestInPlaceTheHandlerGetsTheRequestItself(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		r := httptest.NewRequest("GET", "/", nil)
+		var got *http.Request
+		m := newMiddleware(t, observe.Config{InPlace: inPlace})
+		m.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r })).ServeHTTP(httptest.NewRecorder(), r)
+		if (got == r) != inPlace || (observe.RequestID(r.Context()) != "") != inPlace || observe.RequestID(got.Context()) == "" {
+			t.Errorf("in place %v: the handler got the request itself: %v, the caller's context has %q", inPlace, got == r, observe.RequestID(r.Context()))
+		}
+	}
+}
+
 func TestEventOfAnOrdinaryRequest(t *testing.T) {
 	var e events
 	cfg := e.config()
