@@ -62,10 +62,11 @@ type MetricsConfig struct {
 
 // UpstreamConfig is the app that the sidecar stands in front of.
 type UpstreamConfig struct {
-	URL         string        `yaml:"url"`
-	Timeout     time.Duration `yaml:"timeout"`      // until response headers
-	IdleTimeout time.Duration `yaml:"idle_timeout"` // between bytes
-	Transport   string        `yaml:"transport"`    // std or lean
+	URL          string        `yaml:"url"`
+	Timeout      time.Duration `yaml:"timeout"`       // until response headers
+	IdleTimeout  time.Duration `yaml:"idle_timeout"`  // between bytes
+	TotalTimeout time.Duration `yaml:"total_timeout"` // for a whole request; 0: none
+	Transport    string        `yaml:"transport"`     // std or lean
 }
 
 // PathsConfig says what to do with ambiguous paths.

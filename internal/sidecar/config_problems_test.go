@@ -51,7 +51,7 @@ trusted_proxies: [private]
 forwarded_header: X-Forwarded-For
 underscore_headers: drop
 dangerously_trust_all_proxies: false
-upstream: {url: "http://127.0.0.1:1", timeout: 1s, idle_timeout: 1s, transport: std}
+upstream: {url: "http://127.0.0.1:1", timeout: 1s, idle_timeout: 1s, total_timeout: 1m, transport: std}
 paths: {encoded_slash: refuse}
 redis: ""
 database: ""

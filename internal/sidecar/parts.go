@@ -104,6 +104,7 @@ func (c *Config) gates() []flags.Gate {
 func (c *Config) upstreamConfig() upstream.Config {
 	return upstream.Config{
 		URL: c.Upstream.URL, Timeout: c.Upstream.Timeout, IdleTimeout: c.Upstream.IdleTimeout,
+		TotalTimeout:    c.Upstream.TotalTimeout,
 		ForwardedHeader: c.ForwardedHeader, Transport: c.Upstream.Transport,
 	}
 }
@@ -150,7 +151,7 @@ func (l *loader) checkParts() {
 	}
 	if l.Upstream.URL != "" {
 		_, err := upstream.New(l.upstreamConfig())
-		l.translate(err, "upstream.", map[string]string{"URL": "url", "ForwardedHeader": "-", "Timeout": "-", "IdleTimeout": "-", "Transport": "-"})
+		l.translate(err, "upstream.", map[string]string{"URL": "url", "ForwardedHeader": "-", "Timeout": "-", "IdleTimeout": "-", "TotalTimeout": "-", "Transport": "-"})
 	}
 	l.patterns("observe.routes", l.Observe.Routes, false)
 	_, _, err = l.targetingKey()

@@ -30,6 +30,7 @@ func (l *loader) validate() {
 	l.oneOf("observe.log.level", l.Observe.Log.Level, "debug", "info", "warn", "error")
 	l.between("upstream.timeout", l.Upstream.Timeout, time.Millisecond, time.Hour)
 	l.between("upstream.idle_timeout", l.Upstream.IdleTimeout, time.Millisecond, 24*time.Hour)
+	l.between("upstream.total_timeout", l.Upstream.TotalTimeout, 0, 24*time.Hour)
 	l.between("health.interval", l.Health.Interval, 100*time.Millisecond, time.Hour)
 	l.between("health.timeout", l.Health.Timeout, 10*time.Millisecond, time.Hour)
 	l.between("drain.delay", l.Drain.Delay, 0, time.Hour)

@@ -46,6 +46,12 @@ type Config struct {
 	// slow to read. Zero: DefaultIdleTimeout.
 	IdleTimeout time.Duration
 
+	// TotalTimeout bounds a whole request, from its header to the last byte of
+	// the answer: 504 before the answer has begun, else it is broken off.
+	// Requests that ask for an upgrade are exempt. Zero: no bound, so that
+	// streams and long uploads live for as long as bytes move.
+	TotalTimeout time.Duration
+
 	// DialTimeout bounds connecting, TLS handshake included. Zero:
 	// DefaultDialTimeout.
 	DialTimeout time.Duration
@@ -135,7 +141,7 @@ func (c Config) parse() (target, error) {
 	for _, d := range []struct {
 		field string
 		value time.Duration
-	}{{"Timeout", c.Timeout}, {"IdleTimeout", c.IdleTimeout}, {"DialTimeout", c.DialTimeout}} {
+	}{{"Timeout", c.Timeout}, {"IdleTimeout", c.IdleTimeout}, {"TotalTimeout", c.TotalTimeout}, {"DialTimeout", c.DialTimeout}} {
 		if d.value < 0 {
 			bad(d.field, d.value.String(), "must be positive")
 		}

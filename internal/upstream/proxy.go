@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
 )
@@ -17,6 +18,7 @@ import (
 type Proxy struct {
 	engine engine
 	dial   dialFunc
+	total  time.Duration
 }
 
 // An engine carries requests to the upstream and answers back. What it must do
@@ -37,7 +39,7 @@ func New(config Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{dial: newDialer(t, config)}
+	p := &Proxy{dial: newDialer(t, config), total: config.TotalTimeout}
 	// Through p, so that a test may put another dialer in its place.
 	dial := func(ctx context.Context) (net.Conn, error) { return p.dial(ctx) }
 	if config.Transport == TransportLean && t.scheme == "http" && !t.h2c && canLook {
@@ -56,6 +58,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
 		httpx.WriteError(w, r, http.StatusMethodNotAllowed, "method_not_allowed")
 		return
+	}
+	if p.total > 0 && !mayUpgrade(r) {
+		ctx, cancel := context.WithTimeout(r.Context(), p.total)
+		defer cancel()
+		r = r.WithContext(ctx)
 	}
 	p.engine.ServeHTTP(w, r)
 }

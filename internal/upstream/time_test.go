@@ -63,16 +63,22 @@ type timedRig struct {
 // timed runs f in a bubble, in front of an upstream that runs serve on every
 // connection. The timeouts are the defaults: 60 s, 5 min.
 func timed(t *testing.T, impl implementation, serve func(*wire), f func(*timedRig)) {
+	t.Helper()
+	timedWith(t, impl, upstream.Config{}, serve, f)
+}
+
+// timedWith is timed with other timeouts.
+func timedWith(t *testing.T, impl implementation, config upstream.Config, serve func(*wire), f func(*timedRig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		rg := &timedRig{t: t, front: newMemoryListener(), errors: make(chan *upstream.Error, 1), aborts: make(chan *upstream.Error, 1)}
-		proxy, err := impl.new(upstream.Config{
-			URL: "http://app.example",
-			OnError: func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
-				rg.errors <- err
-				upstream.AnswerError(w, r, err)
-			},
-			OnAbort: func(_ *http.Request, err *upstream.Error) { rg.aborts <- err },
-		})
+		config.URL = "http://app.example"
+		config.OnError = func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
+			rg.errors <- err
+			upstream.AnswerError(w, r, err)
+		}
+		config.OnAbort = func(_ *http.Request, err *upstream.Error) { rg.aborts <- err }
+		proxy, err := impl.new(config)
 		if err != nil {
 			t.Fatal(err)
 		}
