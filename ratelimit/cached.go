@@ -93,6 +93,9 @@ func (c *Cached) allow(ctx context.Context, key string, limit Limit) (d Decision
 	d, err = c.limiter.Allow(ctx, key, limit)
 	switch {
 	case err != nil: // what is remembered stays: the store said so
+		if ctx.Err() != nil {
+			set.unclaim(h, key, asked)
+		}
 	case d.Allowed:
 		set.forget(h, key)
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -198,6 +199,25 @@ func TestAStoreErrorIsToldAndForgetsNothing(t *testing.T) {
 	}
 }
 
+func TestACallerWhoLeftLetsTheNextOneAsk(t *testing.T) {
+	clock := ratelimittest.NewClock()
+	f := newFailing(t)
+	c := newCached(t, ratelimit.CachedConfig{Limiter: f, Now: clock.Now})
+	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
+	d, _ := c.Allow(t.Context(), "k", limit)
+	_, _ = c.Allow(t.Context(), "k", limit)
+	_ = f.Refund(t.Context(), "k", limit, d) // by another process
+	clock.Advance(900 * time.Millisecond)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Allow(gone, "k", limit); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if d, err := c.Allow(t.Context(), "k", limit); !d.Allowed || err != nil {
+		t.Errorf("%+v, %v; want the place given back", d, err)
+	}
+}
+
 func TestOneCallAsksWhileTheOthersGoOn(t *testing.T) {
 	f := newFront(t, 0)
 	limit := ratelimit.Limit{Count: 1, Window: time.Minute}
@@ -286,6 +306,21 @@ func TestARememberedRefusalAllocatesNothing(t *testing.T) {
 	c := newCached(t, ratelimit.CachedConfig{Limiter: newMemory(t, ratelimit.MemoryConfig{})})
 	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
 	if n := testing.AllocsPerRun(1000, func() { _, _ = c.Allow(t.Context(), benchKey, limit) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// The header of the answer is all that a remembered refusal allocates: three
+// times for its values here, seven times in httpx.WriteError.
+func TestARememberedRefusalOfARequestAllocatesItsAnswer(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector empties pools at random")
+	}
+	cfg := one(policy(func(p *ratelimit.Policy) { p.Limit = 1 }))
+	cfg.Limiter, cfg.OnEvent = newFailing(t), func(ratelimit.Event) {}
+	h, w, r := wrapped(t, cfg), discard{http.Header{}}, login()
+	serve(h, w, r)
+	if n := testing.AllocsPerRun(1000, func() { serve(h, w, r) }); n > 10 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // policy is a Policy ready for use.
 type policy struct {
 	name      string
+	index     int // among those of its Config
 	methods   []string
 	paths     *route.Set // nil: every path
 	parts     []part
@@ -48,6 +49,7 @@ func compilePolicies(cfg Config, p *problems) []policy {
 		}
 		seen[in.Name] = true
 		out[i] = in.compile(p, field)
+		out[i].index = i
 		out[i].keyPrefix = "handrail:{" + namespace + ":" + in.Name + ":"
 	}
 	return out

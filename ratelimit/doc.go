@@ -34,7 +34,7 @@
 // of requests: the store is asked once in 900 ms about a subject that stays
 // blocked. Refusals end at their exact time. What lets a subject go earlier
 // elsewhere, such as a place given back by another instance, is seen within a
-// second.
+// second. While the store is down, what it said before still holds.
 //
 // # Several policies
 //

@@ -82,6 +82,16 @@ func (s *refusalSet) claim(hash uint64, key string, limit Limit, now int64) (wai
 	return r.wait(now), s.refunds
 }
 
+// unclaim lets the next caller ask in place of one who set out at asked and
+// left.
+func (s *refusalSet) unclaim(hash uint64, key string, asked int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.find(hash, key); r != nil && r.asked == asked {
+		r.asked = asked - int64(recheck)
+	}
+}
+
 // record remembers what the store refused, unless a place was given back since
 // the caller set out to ask, or somebody who set out later has recorded already.
 func (s *refusalSet) record(r refusal, refunds uint32) {

@@ -1,11 +1,13 @@
 package ratelimit
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"hash"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -114,9 +116,11 @@ func cookieValue(r *http.Request, name string) string {
 }
 
 // keyMaker turns subjects into keys of the store. What it works with is pooled,
-// so that a key costs one allocation.
+// and with it the keys that it made last: the digest of a subject that comes
+// again and again is worked out now and then, and its key allocated with it.
 type keyMaker struct {
 	pool sync.Pool // of *scratch
+	seed maphash.Seed
 }
 
 type scratch struct {
@@ -124,20 +128,34 @@ type scratch struct {
 	subject []byte
 	key     []byte
 	sum     [sha256.Size]byte
+	made    [madeKeys]madeKey // by hash of the subject, and policy
 }
 
-// maxScratch bounds what a pooled scratch keeps after a long header.
-const maxScratch = 4 << 10
+// madeKey is a key that was made.
+type madeKey struct {
+	policy  *policy
+	subject []byte
+	key     string
+}
+
+const (
+	maxScratch = 4 << 10 // bounds what a pooled scratch keeps after a long header
+	madeKeys   = 64      // of each scratch; there are about as many as processors
+	maxSubject = 128     // of a subject whose key is kept
+)
 
 func newKeyMaker(secret []byte) *keyMaker {
 	secret = slices.Clone(secret)
-	return &keyMaker{pool: sync.Pool{New: func() any {
-		s := new(scratch)
-		if len(secret) > 0 {
-			s.mac = hmac.New(sha256.New, secret)
-		}
-		return s
-	}}}
+	return &keyMaker{
+		seed: maphash.MakeSeed(),
+		pool: sync.Pool{New: func() any {
+			s := new(scratch)
+			if len(secret) > 0 {
+				s.mac = hmac.New(sha256.New, secret)
+			}
+			return s
+		}},
+	}
 }
 
 // key is where the store keeps the subject of r under p. The braces make the
@@ -145,6 +163,21 @@ func newKeyMaker(secret []byte) *keyMaker {
 func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) string {
 	s := m.pool.Get().(*scratch) //nolint:errcheck // it makes nothing else
 	s.subject = p.appendSubject(s.subject[:0], r, id)
+	made := &s.made[(maphash.Bytes(m.seed, s.subject)+uint64(p.index))%madeKeys]
+	key := made.key
+	if made.policy != p || !bytes.Equal(made.subject, s.subject) {
+		key = s.makeKey(p)
+		if len(s.subject) <= maxSubject {
+			*made = madeKey{policy: p, subject: append(made.subject[:0], s.subject...), key: key}
+		}
+	}
+	if cap(s.subject) <= maxScratch {
+		m.pool.Put(s)
+	}
+	return key
+}
+
+func (s *scratch) makeKey(p *policy) string {
 	if s.mac == nil {
 		s.sum = sha256.Sum256(s.subject)
 	} else {
@@ -155,9 +188,5 @@ func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) string 
 	s.key = append(s.key[:0], p.keyPrefix...)
 	s.key = base64.RawURLEncoding.AppendEncode(s.key, s.sum[:])
 	s.key = append(s.key, '}')
-	key := string(s.key)
-	if cap(s.subject) <= maxScratch {
-		m.pool.Put(s)
-	}
-	return key
+	return string(s.key)
 }

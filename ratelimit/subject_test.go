@@ -2,10 +2,12 @@ package ratelimit_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,11 +16,13 @@ import (
 	"github.com/handrail-go/handrail/ratelimit"
 )
 
-// recorder keeps the key of the last call and admits everything.
-type recorder struct{ key string }
+// recorder keeps the key of the last call, and all of them, and admits
+// everything.
+type recorder struct{ key, all string }
 
 func (k *recorder) Allow(_ context.Context, key string, _ ratelimit.Limit) (ratelimit.Decision, error) {
 	k.key = key
+	k.all += key
 	return ratelimit.Decision{Allowed: true}, nil
 }
 
@@ -69,6 +73,32 @@ func TestSecretKeysTheDigest(t *testing.T) {
 	}
 	if x, y := a(with("X-Account", "alice")), a(with("X-Account", "alice")); x != y {
 		t.Errorf("the same subject has keys %s and %s", x, y)
+	}
+}
+
+// Keys that were made are kept, more subjects come than there is room for, and
+// some are too long to be kept.
+func TestTheKeyOfASubjectStaysTheSame(t *testing.T) {
+	policies := []ratelimit.Policy{keyed("a", 1, "header:X-Account"), keyed("b", 1, "header:X-Account")}
+	run := func(k *recorder) func(i int) string {
+		h := wrapped(t, ratelimit.Config{Policies: policies, Limiter: k, KeySecret: []byte("secret")})
+		return func(i int) string {
+			k.all = ""
+			h.ServeHTTP(httptest.NewRecorder(), login(with("X-Account", strings.Repeat("x", i%200)+strconv.Itoa(i))))
+			return k.all
+		}
+	}
+	const subjects = 300
+	var want [subjects]string
+	for i := range subjects {
+		want[i] = run(&recorder{})(i) // makes nothing else
+	}
+	key := run(&recorder{})
+	for range 10 * subjects {
+		i := rand.N(subjects)
+		if got := key(i); got != want[i] {
+			t.Fatalf("subject %d: key %q, want %q", i, got, want[i])
+		}
 	}
 }
 
