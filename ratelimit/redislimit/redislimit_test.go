@@ -63,6 +63,45 @@ func TestSuiteBehindACache(t *testing.T) {
 	})
 }
 
+// Two processes remember on their own what one server refused.
+func TestWhatOneProcessLetsGoAnotherSeesWithinASecond(t *testing.T) {
+	client := patientClient(t, testenv.Redis(t).URL())
+	for name, let := range map[string]func(ratelimit.Limiter, ratelimit.Decision) error{
+		"a refund": func(l ratelimit.Limiter, d ratelimit.Decision) error { return l.Refund(t.Context(), "k", hourly(1), d) },
+		"a key removed by hand": func(ratelimit.Limiter, ratelimit.Decision) error {
+			return client.Del(t.Context(), "k").Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := virtualTarget(t, client)
+			var process [2]*ratelimit.Cached
+			for i := range process {
+				var err error
+				process[i], err = ratelimit.NewCached(ratelimit.CachedConfig{Limiter: target.Limiter, Now: target.Now})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := allow(t, process[0], "k", hourly(1))
+			for i := range process {
+				if allow(t, process[i], "k", hourly(1)).Allowed {
+					t.Fatal("P1: two admitted")
+				}
+			}
+			if err := let(process[0], d); err != nil {
+				t.Fatal(err)
+			}
+			target.Advance(900 * time.Millisecond)
+			if !allow(t, process[1], "k", hourly(1)).Allowed {
+				t.Error("refused after 900 ms")
+			}
+			if allow(t, process[0], "k", hourly(1)).Allowed {
+				t.Error("P1: admitted what the other took")
+			}
+		})
+	}
+}
+
 func virtualTarget(t *testing.T, client redis.UniversalClient) ratelimittest.Target {
 	t.Helper()
 	check := func(err error) {
