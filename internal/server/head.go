@@ -98,7 +98,7 @@ func (d *head) end(b []byte, w *response, sample []byte) []byte {
 	case d.announce:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10), "\r\n"...)
 	}
-	return append(d.connection(b, w.r.ProtoMinor == 0), "\r\n"...)
+	return append(d.connection(b, w.isOld), "\r\n"...)
 }
 
 // connection appends Connection, where there is something to say.

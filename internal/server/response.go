@@ -22,9 +22,10 @@ const pending = 2 << 10
 // handler leaves behind on some goroutine cannot write into a stranger's.
 type response struct {
 	c      *conn
-	r      *http.Request // &request
-	body   *body         // nil: none
+	body   *body // nil: none
 	header http.Header
+	isHead bool // of the request, which handlers may change
+	isOld  bool // it is HTTP/1.0
 
 	hijacked bool // guarded by mu until the handler has returned
 
@@ -54,16 +55,17 @@ func (w *response) serve(framed http1.Body) bool {
 	c := w.c
 	ctx, cancel := context.WithCancel(c.ctx)
 	w.request = *w.request.WithContext(ctx)
-	w.r = &w.request
-	w.r.Body = http.NoBody
+	r := &w.request
+	r.Body = http.NoBody
+	w.isHead, w.isOld, w.head.close = r.Method == http.MethodHead, r.ProtoMinor == 0, r.Close
 	if framed.Kind != http1.None {
-		b := &body{c: c, w: w, r: w.r, framed: framed}
-		_, b.expects = w.r.Header["Expect"]
-		b.expects = b.expects && w.r.ProtoMinor > 0
-		w.body, w.r.Body = b, b
+		b := &body{c: c, w: w, r: r, framed: framed}
+		_, b.expects = r.Header["Expect"]
+		b.expects = b.expects && !w.isOld
+		w.body, r.Body = b, b
 	}
 	c.watch.begin(cancel, w.body)
-	returned := c.call(w, w.r)
+	returned := c.call(w, r)
 	c.watch.end()
 	if w.taken() {
 		return false
@@ -93,7 +95,7 @@ func (w *response) abort() {
 	case w.hijacked || !w.head.complete:
 	case w.ending == http1.UntilClose:
 		w.c.reset()
-	case w.ending == http1.Chunked || w.written < w.length && w.r.Method != http.MethodHead:
+	case w.ending == http1.Chunked || w.written < w.length && !w.isHead:
 		w.send()
 	}
 	w.release(&w.out)
@@ -148,7 +150,7 @@ func (w *response) announcedLength() int64 {
 
 // inform sends an informational answer at once. HTTP/1.0 has none.
 func (w *response) inform(status int) {
-	if w.r.ProtoMinor == 0 {
+	if w.isOld {
 		return
 	}
 	w.asked = w.asked || status == http.StatusContinue
@@ -216,7 +218,7 @@ func (w *response) put(p []byte) error {
 		w.complete(p, false)
 	}
 	switch {
-	case w.r.Method == http.MethodHead || w.err != nil:
+	case w.isHead || w.err != nil:
 		return w.err
 	case w.ending == http1.Chunked:
 		w.chunk(p)
@@ -289,7 +291,7 @@ func (w *response) complete(first []byte, final bool) {
 		held = *w.held
 	}
 	if final && w.length < 0 && !w.head.trailers && bodyAllowed(w.status) &&
-		(w.r.Method != http.MethodHead || len(held) > 0) {
+		(!w.isHead || len(held) > 0) {
 		w.length = int64(len(held))
 		w.head.announce = true
 	}
@@ -298,10 +300,10 @@ func (w *response) complete(first []byte, final bool) {
 		sample = append(slices.Clip(held), first[:min(len(first), sniffed)]...)
 	}
 	w.ending = w.endingOf()
-	w.head.close = w.head.close || w.r.Close || w.ending == http1.UntilClose ||
+	w.head.close = w.head.close || w.ending == http1.UntilClose ||
 		w.c.server.ending.Load() || w.body != nil && w.body.awaited()
 	*w.out = w.head.end(*w.out, w, sample)
-	if w.r.Method != http.MethodHead && len(held) > 0 {
+	if !w.isHead && len(held) > 0 {
 		if w.ending == http1.Chunked {
 			w.chunk(held)
 		} else {
@@ -318,9 +320,9 @@ func (w *response) endingOf() http1.Kind {
 		return http1.None
 	case w.length >= 0:
 		return http1.Length
-	case w.r.Method == http.MethodHead:
+	case w.isHead:
 		return http1.None
-	case w.r.ProtoMinor > 0:
+	case !w.isOld:
 		return http1.Chunked
 	}
 	return http1.UntilClose
@@ -364,8 +366,8 @@ func (w *response) finish() bool {
 	if !w.head.complete {
 		w.complete(nil, true)
 	}
-	whole := w.r.Method == http.MethodHead || w.ending != http1.Length || w.written == w.length
-	if w.ending == http1.Chunked && w.r.Method != http.MethodHead {
+	whole := w.isHead || w.ending != http1.Length || w.written == w.length
+	if w.ending == http1.Chunked && !w.isHead {
 		*w.out = w.head.trailer(append(*w.out, "0\r\n"...), w.header)
 	}
 	w.send()

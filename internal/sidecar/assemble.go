@@ -42,6 +42,7 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	}
 	cfg := l.observeConfig()
 	cfg.Log = s.accessLog
+	cfg.InPlace = true // requests are this process' own
 	cfg.OnStart, cfg.OnPanic = s.sentry.OnStart, s.sentry.OnPanic
 	cfg.OnRequest = func(e observe.RequestEvent) {
 		s.metrics.OnRequest(e)
@@ -62,7 +63,8 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	return &assembly{
 		loaded: l, proxy: proxy,
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			chain.ServeHTTP(w, in.prepare(r))
+			in.prepare(r)
+			chain.ServeHTTP(w, r)
 		}),
 	}, nil
 }
@@ -107,7 +109,7 @@ func (s *Sidecar) withFlags(l *Loaded, next http.Handler) (http.Handler, error) 
 		return nil, err
 	}
 	m, err := flags.NewMiddleware(flags.MiddlewareConfig{
-		Client: s.flags, TargetingKey: key, Vary: vary, Inject: l.Flags.Inject, Gates: l.gates(),
+		Client: s.flags, TargetingKey: key, Vary: vary, Inject: l.Flags.Inject, InPlace: true, Gates: l.gates(),
 	})
 	if err != nil {
 		return nil, err

@@ -55,10 +55,10 @@ func (in *inbound) Value(key any) any {
 	return in.Context.Value(key)
 }
 
-// prepare returns the request that every rule and the upstream see. It changes
-// r's header in place. A path that is refused is marked, so that the refusal
+// prepare makes of r, in place, the request that every rule and the upstream
+// see. A path that is refused is marked, so that the refusal
 // is logged and counted like any answer; refuse gives it.
-func (in *ingress) prepare(r *http.Request) *http.Request {
+func (in *ingress) prepare(r *http.Request) {
 	ctx := &inbound{Context: clientip.Context{Context: r.Context(), Identity: in.resolver.Resolve(r)}}
 	id := &ctx.Identity
 	if in.onForwarded != nil && id.Peer.IsPrivate() && forwards(r.Header) {
@@ -72,9 +72,8 @@ func (in *ingress) prepare(r *http.Request) *http.Request {
 	}
 	u, err := in.cleanURL(r.URL)
 	ctx.badPath = err
-	r = r.WithContext(ctx)
+	*r = *r.WithContext(ctx)
 	r.URL = u
-	return r
 }
 
 // cleanURL returns u with its path in the one form that counts.

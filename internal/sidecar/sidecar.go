@@ -117,12 +117,11 @@ func (s *Sidecar) checkUpstream(ctx context.Context) error {
 
 // ServeHTTP is the public listener.
 func (s *Sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.draining.Load() && r.Header.Get("Upgrade") == "" {
-		w.Header().Set("Connection", "close")
-	}
-	if r.Header.Get("Upgrade") != "" {
+	if r.Header["Upgrade"] != nil {
 		s.upgraded.Add(1)
 		defer s.upgraded.Add(-1)
+	} else if s.draining.Load() {
+		w.Header().Set("Connection", "close")
 	}
 	s.current.Load().handler.ServeHTTP(w, r)
 }
