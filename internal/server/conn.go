@@ -127,7 +127,7 @@ func (c *conn) header(first bool) error {
 		wait = cfg.HeaderTimeout
 	}
 	for skipped := first; ; {
-		if c.in.empty() {
+		if c.in.empty() || !skipped && string(c.in.unread()) == "\r" {
 			if err := c.fill(wait); err != nil {
 				return err
 			}

@@ -169,8 +169,8 @@ func method(m string) string {
 	return m
 }
 
-// parseTarget is what http.ReadRequest makes of the target. The one that it
-// returns is u when it is a plain path.
+// parseTarget is what http.ReadRequest makes of a target in one of the forms of
+// RFC 9112 section 3.2. The one that it returns is u when it is a plain path.
 func parseTarget(method, target string, u *url.URL) (*url.URL, error) {
 	if target[0] == '/' {
 		path, query, asked := strings.Cut(target, "?")
@@ -186,7 +186,14 @@ func parseTarget(method, target string, u *url.URL) (*url.URL, error) {
 		}
 		return u, err
 	}
-	return url.ParseRequestURI(target)
+	if target == "*" && method != http.MethodOptions {
+		return nil, errTarget
+	}
+	parsed, err := url.ParseRequestURI(target)
+	if err == nil && parsed.Scheme != "" && (parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "") {
+		return nil, errTarget // what rules see has to be what the app sees
+	}
+	return parsed, err
 }
 
 // plain reports whether decoding and encoding leave the path as it is.
