@@ -44,9 +44,18 @@ func requestRows() []row {
 func targetRows() []row {
 	var rows []row
 	for _, target := range []string{
+		"*", "http:///x", "x:y", "x:/y", "a.example:80", "mailto:a@b", "ftp://b.example/", "http:/x", "http:x",
+	} {
+		rows = append(rows, row{
+			name: "no target: " + target, send: "GET " + target + " HTTP/1.1\n" + host + "\n", handler: func(_ *notes, w http.ResponseWriter, _ *http.Request) { sayPlain(w, "ok") },
+			differs: []string{"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Type: text/plain\n\nok\n--kept--", "HTTP/1.1 " + refused400[1] + "\n--closed--"},
+			why:     "a GET has a path, or an absolute URL over http or https (RFC 9112 section 3.2)",
+		})
+	}
+	for _, target := range []string{
 		"/a/b", "/a%20b", "/%41", "/%2f", "/%zz", "//a//b", "/a/../b/./", "/?", "/?a=1&b", "/??", "/a?b#c", "/a#b", "/#", "/!'()*", "/[x]",
-		"/;a=1:@&=+$,", "/\xc3\xa9", "/%c3%a9", "/a|b\"<>^`{}\\", "/:80", "*", "http://b.example/x?y", "http://b.example", "HTTP://B.example:81/",
-		"http://u:p@b.example/", "http:///x", "https://[::1]:80/x", "x:y", "x:/y", "/a?b=%zz", "/~a-b_c.d", "/%7E", "/a%00b",
+		"/;a=1:@&=+$,", "/\xc3\xa9", "/%c3%a9", "/a|b\"<>^`{}\\", "/:80", "http://b.example/x?y", "http://b.example", "HTTP://B.example:81/",
+		"http://u:p@b.example/", "https://[::1]:80/x", "/a?b=%zz", "/~a-b_c.d", "/%7E", "/a%00b",
 	} {
 		rows = append(rows, row{name: target, send: "GET " + target + " HTTP/1.1\n" + host + "\n", handler: describe})
 		if target == "/%zz" {
