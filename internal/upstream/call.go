@@ -23,7 +23,7 @@ type call struct {
 	answer answer
 
 	heard   bool // a byte of an answer came
-	early   bool // the answer came before the request had gone
+	early   bool // the answer came before the request had gone, as it seems
 	whole   bool // the answer was read to its end
 	settled bool // the handler is to return as usual
 }
@@ -133,7 +133,7 @@ func (c *call) receive() error {
 				return errSwitched
 			}
 			if c.upload != nil {
-				c.early = !c.upload.gone.Load()
+				c.early = !c.upload.gone.Load() || refusesUpload(c.in, a.status)
 				c.upload.refuse()
 			}
 			c.answer = a

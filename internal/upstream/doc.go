@@ -44,8 +44,9 @@
 //   - Bytes that an upstream sends beyond an answer are not taken for the answer
 //     to the next request, as far as they come before that is written. Where
 //     they are likely, the connection is not used again: after HEAD, after a 204
-//     or 304 that announces a body, and after an answer that began before the
-//     whole request was sent.
+//     or 304 that announces a body, after an answer that began before the whole
+//     request was sent, and after an error that answers a body of more than 32 KiB
+//     or of unknown length.
 //   - Trailers that carry the name of a field that the sidecar vouches for are
 //     dropped.
 //   - Forwarding fields of a peer that is not trusted are replaced. Who is

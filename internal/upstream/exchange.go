@@ -122,6 +122,14 @@ func (ex *exchange) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
+// refusesUpload reports whether an answer with that status looks like one from
+// an app that has not read the whole body. It is about to close the connection,
+// as far as it is careful, or takes the rest for a request. That the body was
+// written proves nothing: systems hold megabytes between the two.
+func refusesUpload(r *http.Request, status int) bool {
+	return status >= 400 && (r.ContentLength < 0 || r.ContentLength > copyBufferSize)
+}
+
 // endConn ends a connection after its last request, which http.Transport may
 // have put with the idle ones meanwhile.
 func (ex *exchange) endConn() {
@@ -201,11 +209,12 @@ func (ex *exchange) writeInformational(code int, header textproto.MIMEHeader) {
 	maps.Copy(h, final)
 }
 
-// hungUp is called when the upstream has ended the connection.
+// hungUp is called when the upstream has ended the connection. That is all there
+// is to wait for, unless an answer has begun.
 func (ex *exchange) hungUp() {
 	ex.early.Lock()
 	defer ex.early.Unlock()
-	if !ex.early.over && ex.body != nil && ex.wrote.Load() {
+	if !ex.early.over && !ex.expect.answering.Load() && ex.body != nil && ex.wrote.Load() {
 		ex.body.hangUp()
 	}
 }

@@ -185,7 +185,7 @@ func maySpeakOn(ex *exchange, res *http.Response) bool {
 			return true
 		}
 	}
-	return ex.body != nil && !ex.gone.Load()
+	return ex.body != nil && (!ex.gone.Load() || refusesUpload(ex.in, res.StatusCode))
 }
 
 func attempt(ex *exchange, t *http.Transport, req *http.Request) (*http.Response, error) {

@@ -19,6 +19,7 @@ func TestConnectionThatMayStillSpeakIsNotUsedAgain(t *testing.T) {
 		{name: "304 with a length", send: get, answer: "HTTP/1.1 304 Not Modified\nContent-Length: 5\n\n"},
 		{name: "an answer that begins before the request has ended", send: post + "part", answer: "HTTP/1.1 200 OK\nContent-Length: 4\nConnection: keep-alive\n\nok", rest: "rest", answerRest: "ok"},
 		{name: "an answer before the request has ended", send: post + "part", answer: ok, rest: "rest"},
+		{name: "an error after a long body, which may be unread", send: "POST / HTTP/1.1\nHost: a\nContent-Length: 50000\n\n" + strings.Repeat("x", 50000), answer: "HTTP/1.1 413 Content Too Large\nContent-Length: 2\n\nok"},
 		{name: "an answer without a body before the request has ended", send: post + "part", answer: "HTTP/1.1 200 OK\nContent-Length: 0\n\n", rest: "rest"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -73,6 +74,7 @@ func TestConnectionThatHasSaidAllIsUsedAgain(t *testing.T) {
 		{"a length of zero", get, "HTTP/1.1 200 OK\nContent-Length: 0\n\n"},
 		{"POST", "POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello", ok},
 		{"POST in chunks", "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n", ok},
+		{"a refused POST", "POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello", "HTTP/1.1 422 No\nContent-Length: 0\n\n"},
 		{"a long POST", "POST / HTTP/1.1\nHost: a\nContent-Length: 200000\n\n" + strings.Repeat("x", 200000), ok},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
