@@ -228,8 +228,8 @@ func TestUpstreamThatDiesWhileTheClientPauses(t *testing.T) {
 func TestEarlyAnswerSurvivesTheReset(t *testing.T) {
 	const rounds = 20
 	for name, head := range map[string]string{
-		"a known length": "Content-Length: 4000000\n\n",
-		"chunks":         "Transfer-Encoding: chunked\n\n3D0900\n", // one chunk of as many
+		"a known length": "Content-Length: 400000\n\n",
+		"chunks":         "Transfer-Encoding: chunked\n\n61A80\n", // one chunk of as many
 	} {
 		t.Run(name, func(t *testing.T) {
 			forEach(t, func(t *testing.T, impl implementation) {
@@ -239,7 +239,7 @@ func TestEarlyAnswerSurvivesTheReset(t *testing.T) {
 					}
 				})
 				var clients sync.WaitGroup
-				for range 8 {
+				for range 16 {
 					clients.Go(func() {
 						for range rounds {
 							refused(t, rg, head)
@@ -258,7 +258,7 @@ func refused(t *testing.T, rg *rig, head string) {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		_, _ = c.Write(make([]byte, 4000000)) // fails when the proxy closes
+		_, _ = c.Write(make([]byte, 400000)) // fails when the proxy closes
 	}()
 	if got, err := c.message(false); !strings.HasPrefix(got, "HTTP/1.1 413 ") || !strings.HasSuffix(got, "\nbig") {
 		t.Errorf("got %q (%v)", got, err)
