@@ -22,9 +22,19 @@ type Config struct {
 	// do no more than count. Nil costs nothing.
 	OnEvaluation func(Decision)
 
+	// CounterOf gives what counts decisions that are like d. It is asked when
+	// a flag first gives an answer, and with every decision about a flag that
+	// does not exist; Inc is then called with each such decision. That costs
+	// a fraction of OnEvaluation. Nil costs nothing.
+	CounterOf func(d Decision) Counter
+
 	// Now is the clock for expiry dates. Nil: time.Now.
 	Now func() time.Time
 }
+
+// Counter is what counts decisions, such as a Counter of Prometheus. It must be
+// safe for concurrent use.
+type Counter interface{ Inc() }
 
 // Client answers from the newest good definitions of its Source. It is safe for
 // concurrent use and must not be copied.
@@ -32,6 +42,7 @@ type Client struct {
 	source       Source
 	onEvent      func(Event)
 	onEvaluation func(Decision)
+	counterOf    func(Decision) Counter
 	now          func() time.Time
 	set          atomic.Pointer[Set]
 	failure      atomic.Pointer[error]
@@ -48,7 +59,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Source == nil {
 		return nil, &ConfigError{Field: "Source", Reason: "is required"}
 	}
-	c := &Client{source: cfg.Source, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, now: cfg.Now}
+	c := &Client{
+		source: cfg.Source, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, counterOf: cfg.CounterOf, now: cfg.Now,
+	}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -98,6 +111,9 @@ func (c *Client) update(doc Document, err error) {
 // swap makes set the one that answers.
 func (c *Client) swap(name string, set *Set) {
 	set = set.withClock(c.now)
+	if c.counterOf != nil {
+		set.count()
+	}
 	old := c.set.Swap(set)
 	c.failure.Store(nil)
 	if c.onEvent == nil {
@@ -138,10 +154,8 @@ func (c *Client) Set() *Set { return c.set.Load() }
 // be evaluated is off. It does not allocate for targeting keys of at most
 // MaxTargetingKeyBytes.
 func (c *Client) Enabled(key, targetingKey string) bool {
-	if c.onEvaluation == nil {
-		return c.set.Load().Enabled(key, targetingKey)
-	}
-	return c.Evaluate(key, targetingKey).Value
+	e := c.evaluator(targetingKey)
+	return e.Enabled(key)
 }
 
 // Evaluate returns the decision about one flag. An empty targeting key is a

@@ -164,6 +164,8 @@ func TestEvaluatorKeepsOneVersion(t *testing.T) {
 
 func TestEvaluationDoesNotAllocate(t *testing.T) {
 	c := thousand(t)
+	var n counters
+	counted := newSource("a: {rolloutPercentage: 25}").client(t, flags.Config{CounterOf: n.of})
 	key := string(make([]byte, flags.MaxTargetingKeyBytes))
 	e := c.For(userID)
 	buffer := make([]byte, 0, flags.MaxHeaderBytes)
@@ -176,6 +178,7 @@ func TestEvaluationDoesNotAllocate(t *testing.T) {
 		"Evaluate":       func() { c.Evaluate("flag-0500", userID) },
 		"evaluator":      func() { e.Enabled("flag-0500") },
 		"AppendHeader":   func() { e.AppendHeader(buffer) },
+		"counted":        func() { counted.Enabled("a", userID) },
 		"evaluator miss": func() { e.Evaluate("no-such-flag") },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {

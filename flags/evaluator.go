@@ -11,7 +11,7 @@ import "context"
 type Evaluator struct {
 	set          *Set
 	targetingKey string
-	onEvaluation func(Decision)
+	client       *Client // is told of every decision
 }
 
 // For returns an Evaluator for a targeting key on the definitions of now.
@@ -21,7 +21,7 @@ func (c *Client) For(targetingKey string) *Evaluator {
 }
 
 func (c *Client) evaluator(targetingKey string) Evaluator {
-	return Evaluator{set: c.set.Load(), targetingKey: targetingKey, onEvaluation: c.onEvaluation}
+	return Evaluator{set: c.set.Load(), targetingKey: targetingKey, client: c}
 }
 
 // TargetingKey is who the Evaluator answers for, empty when that is not known.
@@ -37,10 +37,14 @@ func (e *Evaluator) Enabled(key string) bool {
 	if e == nil {
 		return false
 	}
-	if e.onEvaluation == nil {
-		return e.set.Enabled(key, e.targetingKey)
+	f := e.set.byKey[key]
+	if f == nil {
+		e.client.tellUnknown(key)
+		return false
 	}
-	return e.Evaluate(key).Value
+	on, r := f.decide(e.targetingKey, e.set.unixFor(f))
+	e.client.tell(f, on, r)
+	return on
 }
 
 // Evaluate returns the decision about one flag.
@@ -48,11 +52,14 @@ func (e *Evaluator) Evaluate(key string) Decision {
 	if e == nil {
 		return failed(key, ErrorProviderNotReady)
 	}
-	d := e.set.Evaluate(key, e.targetingKey)
-	if e.onEvaluation != nil {
-		e.onEvaluation(d)
+	f := e.set.byKey[key]
+	if f == nil {
+		e.client.tellUnknown(key)
+		return failed(key, ErrorFlagNotFound)
 	}
-	return d
+	on, r := f.decide(e.targetingKey, e.set.unixFor(f))
+	e.client.tell(f, on, r)
+	return newDecision(f.def.Key, on, r)
 }
 
 // EvaluateAll returns the decision about every flag, by key.
@@ -60,11 +67,12 @@ func (e *Evaluator) EvaluateAll() []Decision {
 	if e == nil {
 		return nil
 	}
-	all := e.set.EvaluateAll(e.targetingKey)
-	if e.onEvaluation != nil {
-		for _, d := range all {
-			e.onEvaluation(d)
-		}
+	all := make([]Decision, len(e.set.ordered))
+	now := e.set.unix()
+	for i, f := range e.set.ordered {
+		on, r := f.decide(e.targetingKey, now)
+		e.client.tell(f, on, r)
+		all[i] = newDecision(f.def.Key, on, r)
 	}
 	return all
 }

@@ -32,9 +32,7 @@ func (e *Evaluator) AppendHeader(dst []byte) (header []byte, dropped int) {
 			continue
 		}
 		on, r := f.decide(e.targetingKey, now)
-		if e.onEvaluation != nil {
-			e.onEvaluation(newDecision(f.def.Key, on, r))
-		}
+		e.client.tell(f, on, r)
 		if !on {
 			continue
 		}

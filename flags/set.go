@@ -29,6 +29,7 @@ type flag struct {
 	allow     map[string]struct{}
 	deny      map[string]struct{}
 	member    string // the flag in Handrail-Flags
+	tally     *tally // nil: nobody counts
 	def       Definition
 }
 

@@ -56,7 +56,12 @@ func (m *Metrics) WebhookDelivery(route, provider, outcome string) {
 
 // FlagEvaluation counts one evaluation of a flag.
 func (m *Metrics) FlagEvaluation(flag, variant, reason string) {
-	m.flags.get(flagKey{flag, variant, reason}).Inc()
+	m.FlagCounter(flag, variant, reason).Inc()
+}
+
+// FlagCounter returns what FlagEvaluation counts with, for whoever counts often.
+func (m *Metrics) FlagCounter(flag, variant, reason string) prometheus.Counter {
+	return m.flags.get(flagKey{flag, variant, reason})
 }
 
 // HealthCheck says whether a check passes now.

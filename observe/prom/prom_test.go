@@ -87,11 +87,12 @@ func TestHandrailMetrics(t *testing.T) {
 	m.RateLimitDecision("auth", "denied")
 	m.WebhookDelivery("stripe", "stripe", "duplicate")
 	m.FlagEvaluation("new-checkout", "on", "TARGETING_MATCH")
+	m.FlagCounter("new-checkout", "on", "TARGETING_MATCH").Inc()
 	m.HealthCheck("database", true)
 	m.HealthCheck("redis", true)
 	m.HealthCheck("redis", false)
 	want := []string{
-		`handrail_flag_evaluations_total{flag="new-checkout",reason="TARGETING_MATCH",variant="on"} 1`,
+		`handrail_flag_evaluations_total{flag="new-checkout",reason="TARGETING_MATCH",variant="on"} 2`,
 		`handrail_health_check_up{check="database"} 1`,
 		`handrail_health_check_up{check="redis"} 0`,
 		`handrail_ratelimit_decisions_total{outcome="denied",policy="auth"} 1`,
