@@ -98,3 +98,39 @@ func BenchmarkMemoryFlood(b *testing.B) {
 		i++
 	}
 }
+
+// BenchmarkCachedRemembered answers for one blocked key, and for as many as are
+// remembered, from both processors.
+func BenchmarkCachedRemembered(b *testing.B) {
+	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
+	for _, n := range []int{1, 1 << 13} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := newCached(b, ratelimit.CachedConfig{Limiter: newMemory(b, ratelimit.MemoryConfig{})})
+			keys := benchKeys(n)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					_, _ = c.Allow(b.Context(), keys[i*2654435761%n], limit)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkCachedFlood brings ever other blocked keys, so that none is
+// remembered for long.
+func BenchmarkCachedFlood(b *testing.B) {
+	limit := ratelimit.Limit{Count: 1, Window: time.Hour}
+	store := newMemory(b, ratelimit.MemoryConfig{MaxKeys: 1 << 20})
+	c := newCached(b, ratelimit.CachedConfig{Limiter: store})
+	keys := benchKeys(1 << 18)
+	for _, k := range keys {
+		_, _ = store.Allow(b.Context(), k, limit)
+	}
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = c.Allow(b.Context(), keys[i&(1<<18-1)], limit)
+		i++
+	}
+}

@@ -443,5 +443,9 @@ func TestAdmittedRequestsOfAKnownSubjectDoNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+		r.Method = http.MethodGet
+		if n := testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) }); n != 0 {
+			t.Errorf("%s: %v allocations when no policy matches", name, n)
+		}
 	}
 }
