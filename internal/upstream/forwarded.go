@@ -155,8 +155,8 @@ func priorForwarded(lines []string) string {
 	kept := ""
 	for _, line := range slices.Backward(lines) {
 		for end := len(line); ; {
-			cut := lastComma(line[:end])
-			if _, ok := forwardedParameter(line[cut+1:end], ""); !ok {
+			cut := clientip.LastComma(line[:end])
+			if _, ok := clientip.ForwardedParameter(line[cut+1:end], ""); !ok {
 				return join(strings.Trim(line[min(end+1, len(line)):], " \t"), kept)
 			}
 			if cut < 0 {
@@ -173,86 +173,6 @@ func priorForwarded(lines []string) string {
 // value, which the peer itself has written; empty when there is none or the
 // element does not parse.
 func lastForwarded(s, name string) string {
-	value, _ := forwardedParameter(s[lastComma(s)+1:], name)
+	value, _ := clientip.ForwardedParameter(s[clientip.LastComma(s)+1:], name)
 	return value
-}
-
-// lastComma returns the index of the last comma of s outside quoted strings, or
-// -1. A quote met from the right closes a string; the next one to its left that
-// is not escaped opens it.
-func lastComma(s string) int {
-	quoted := false
-	for i := len(s) - 1; i >= 0; i-- {
-		switch {
-		case s[i] == ',' && !quoted:
-			return i
-		case s[i] == '"' && !quoted:
-			quoted = true
-		case s[i] == '"':
-			first := i // of the backslashes before it
-			for first > 0 && s[first-1] == '\\' {
-				first--
-			}
-			quoted = (i-first)%2 == 1
-			i = first
-		}
-	}
-	return -1
-}
-
-// forwardedParameter returns one parameter of an element, and whether the
-// element parses. An empty one does.
-func forwardedParameter(s, name string) (found string, ok bool) {
-	var seen [8]string
-	names := seen[:0]
-	for {
-		s = strings.Trim(s, " \t")
-		if s == "" {
-			return found, true
-		}
-		eq := strings.IndexAny(s, "=;")
-		if eq == 0 && s[0] == ';' {
-			s = s[1:]
-			continue
-		}
-		if eq <= 0 || s[eq] != '=' || quoted(s[:eq]) != s[:eq] {
-			return "", false
-		}
-		value, rest, valid := forwardedValue(s[eq+1:])
-		twice := func(n string) bool { return strings.EqualFold(n, s[:eq]) }
-		if !valid || slices.ContainsFunc(names, twice) || len(names) == cap(names) {
-			return "", false
-		}
-		names = append(names, s[:eq])
-		if strings.EqualFold(s[:eq], name) {
-			found = value
-		}
-		if s = strings.TrimLeft(rest, " \t"); s != "" && s[0] != ';' {
-			return "", false
-		}
-	}
-}
-
-// forwardedValue reads a token or a quoted string.
-func forwardedValue(s string) (value, rest string, ok bool) {
-	if !strings.HasPrefix(s, `"`) {
-		end := strings.IndexAny(s, ",; \t\"=")
-		if end < 0 {
-			end = len(s)
-		}
-		return s[:end], s[end:], end == len(s) || s[end] != '"' && s[end] != '='
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return b.String(), s[i+1:], true
-		case '\\':
-			if i++; i == len(s) {
-				return "", "", false
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return "", "", false
 }
