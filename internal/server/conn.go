@@ -127,7 +127,7 @@ func (c *conn) header(first bool) error {
 		wait = cfg.HeaderTimeout
 	}
 	for skipped := first; ; {
-		if c.in.empty() || !skipped && string(c.in.unread()) == "\r" {
+		for c.in.empty() || !skipped && string(c.in.unread()) == "\r" {
 			if err := c.fill(wait); err != nil {
 				return err
 			}
@@ -229,7 +229,7 @@ func (c *conn) call(w *response, r *http.Request) (returned bool) {
 func (c *conn) leave() { c.watch.leave() }
 
 // linger lets a client that is still sending have the answer: closing a
-// connection with something unread on it resets it.
+// connection with something unread on it resets it (RFC 9112 section 9.6).
 func (c *conn) linger() {
 	c.state.Store(stateEnding)
 	half, ok := c.nc.(interface{ CloseWrite() error })

@@ -14,8 +14,8 @@
 //     then stays open for a while, so that a client that is still sending gets
 //     the answer.
 //   - A connection has one goroutine and no other. That its client has gone
-//     cancels a request's context within a fraction of a second, rather than
-//     at once; see watch.go.
+//     cancels a request's context within 200 ms, or within a second when it has
+//     been under way for a while, rather than at once; see watch.go.
 //   - An answer that breaks off is never complete for its client, HTTP/1.0
 //     included: there, the connection is reset.
 //

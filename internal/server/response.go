@@ -78,11 +78,11 @@ func (w *response) serve(framed http1.Body) bool {
 	switch {
 	case !whole:
 		return false
-	case w.body != nil && !w.body.rest():
+	case w.head.close || w.body != nil && !w.body.rest():
 		c.linger()
 		return false
 	}
-	return !w.head.close
+	return true
 }
 
 // abort ends an answer of which not all came: what there is goes out, unless

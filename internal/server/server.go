@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func (s *Server) Serve(ln net.Listener) error {
 			s.start(nc)
 		case s.closed.Load():
 			return http.ErrServerClosed
-		case errors.Is(err, net.ErrClosed) || !temporary(err):
+		case !passes(err):
 			return err
 		default:
 			s.cfg.Log.Error("accept", "error", err, "pause", pause.String())
@@ -82,11 +83,15 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 }
 
-// temporary: the errors of accept(2) that pass, want of descriptors and
-// connections that ended before they were accepted, say so in no other way.
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
+// passes reports whether a later Accept may succeed: when memory or descriptors
+// are short, when a firewall forbids, or with what was wrong with one connection
+// alone, but not when the listener is none any more.
+func passes(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	return errno != syscall.EBADF && errno != syscall.EINVAL && errno != syscall.ENOTSOCK
 }
 
 func (s *Server) listen(ln net.Listener) bool {
