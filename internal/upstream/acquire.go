@@ -27,11 +27,12 @@ func dialTimedOut(err error) bool {
 
 // connect takes a link from the pool, or a new one, and starts its clock.
 func (c *call) connect() error {
-	began := time.Now()
 	p := &c.lean.pool
+	began := p.now()
+	now := began
 	var k *link
 	if !c.once {
-		k = p.get()
+		k = p.get(began)
 	}
 	if c.reused = k != nil; !c.reused {
 		var err error
@@ -39,12 +40,14 @@ func (c *call) connect() error {
 			return err
 		}
 		c.reused = k.used
+		now = p.now()
 	}
 	c.link, c.dog = k, &k.dog
-	c.dog.again(max(c.lean.config.Timeout-time.Since(began), 1))
-	if c.Done() != nil {
-		c.leave = context.AfterFunc(c.Context, k.stop)
+	client := c.Context
+	if client.Done() == nil {
+		client = nil
 	}
+	c.dog.again(now, max(began+c.lean.config.Timeout-now, 1), client)
 	return nil
 }
 
@@ -72,7 +75,7 @@ func (c *call) acquire(limit time.Duration) (*link, error) {
 	ctx, cancel := context.WithTimeout(c.Context, limit)
 	c.stopDial = cancel
 	if c.once {
-		return c.dialled(ctx)
+		return c.lean.dialled(ctx)
 	}
 	for {
 		k, err := c.race(ctx)
@@ -87,12 +90,12 @@ func (c *call) acquire(limit time.Duration) (*link, error) {
 // race dials, and waits for what comes back meanwhile. Losing it, a new
 // connection goes to the pool, if it is there before the call has ended.
 func (c *call) race(ctx context.Context) (*link, error) {
-	p := &c.lean.pool
+	l, p := c.lean, &c.lean.pool // the dial may outlast the call
 	w := &waiter{links: make(chan *link, 1)}
 	failed := make(chan error, 1)
 	if p.wait(w) {
 		go func() { // until ctx ends
-			k, err := c.dialled(ctx)
+			k, err := l.dialled(ctx)
 			if err != nil {
 				failed <- err
 				return
@@ -122,12 +125,12 @@ func (c *call) race(ctx context.Context) (*link, error) {
 	}
 }
 
-func (c *call) dialled(ctx context.Context) (*link, error) {
-	conn, err := c.lean.dial(ctx)
+func (l *lean) dialled(ctx context.Context) (*link, error) {
+	conn, err := l.dial(ctx)
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	return newLink(conn, &c.lean.config), nil
+	return newLink(conn, &l.config, l.pool.epoch), nil
 }
 
 // undial ends a dial that has lost its race.

@@ -12,15 +12,13 @@ import (
 // goroutine owns it; an upload has a part of its own.
 type call struct {
 	exchange
-	lean  *lean
-	link  *link // nil: none yet, or no more
-	leave func() bool
-
-	stopDial context.CancelFunc // nil: there was none
-
+	lean   *lean
+	link   *link // nil: none yet, or no more
 	inbox  *inbox
 	upload *upload // nil: no body
 	answer answer
+
+	stopDial context.CancelFunc // nil: there was none
 
 	heard   bool // a byte of an answer came
 	early   bool // the answer came before the request had gone, as it seems
@@ -156,9 +154,6 @@ func (c *call) drop() {
 	if c.link == nil {
 		return
 	}
-	if c.leave != nil {
-		c.leave()
-	}
 	c.link.close()
 	c.link = nil
 	if !c.once {
@@ -169,12 +164,9 @@ func (c *call) drop() {
 // end returns what the call holds: the link to the pool, if nothing is left on
 // it, and what it has of memory.
 func (c *call) end() {
-	if k := c.link; k != nil && c.reusable() && (c.leave == nil || c.leave()) {
-		k.dog.headerCame() // no clock runs from here on
-		if !k.dog.hasExpired() {
-			c.link = nil
-			c.lean.pool.put(k)
-		}
+	if k := c.link; k != nil && c.reusable() && k.dog.rest() {
+		c.link = nil
+		c.lean.pool.put(k)
 	}
 	c.drop()
 	c.undial()
@@ -184,6 +176,11 @@ func (c *call) end() {
 	}
 	if c.begun && !c.settled {
 		c.cutShort()
+	}
+	if c.upload == nil { // which may outlast it
+		l := c.lean
+		*c = call{}
+		l.calls.Put(c)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/http1"
 )
@@ -72,11 +73,11 @@ const MaxIdle = maxIdleConns
 // IdleAfter puts the connections into a pool and returns how many it kept, and
 // how to empty it.
 func IdleAfter(conns []net.Conn) (kept int, closeIdle func()) {
-	p := new(linkPool)
+	p := &linkPool{epoch: time.Now()}
 	config := Config{}.withDefaults()
 	p.taken = len(conns)
 	for _, c := range conns {
-		p.put(newLink(c, &config))
+		p.put(newLink(c, &config, p.epoch))
 	}
 	return len(p.idle), p.closeIdle
 }

@@ -13,7 +13,8 @@ import (
 // empty one is absent.
 type forwarding struct {
 	forwarded     string
-	chain         string // X-Forwarded-For
+	chain         string     // X-Forwarded-For, as far as the peer told it
+	peer          netip.Addr // which goes on with it; invalid: no address
 	host, proto   string
 	hosts, protos []string // as a trusted peer sent them, in the place of host and proto
 }
@@ -31,7 +32,7 @@ func forwardingOf(in *http.Request, configured string) forwarding {
 	if in.TLS != nil {
 		proto = "https"
 	}
-	f := forwarding{host: in.Host, proto: proto}
+	f := forwarding{peer: id.Peer, host: in.Host, proto: proto}
 	if configured == headerForwarded {
 		prior := ""
 		if id.PeerTrusted {
@@ -46,7 +47,6 @@ func forwardingOf(in *http.Request, configured string) forwarding {
 	} else if id.PeerTrusted {
 		f.chain = strings.Join(in.Header[headerXFF], ", ")
 	}
-	f.chain = join(f.chain, addr(id.Peer))
 	if id.PeerTrusted {
 		f.hosts, f.protos = in.Header[headerXFHost], in.Header[headerXFProto]
 	}
@@ -65,7 +65,7 @@ func invalidValue(v string) bool { return !validValue(v) }
 func setForwarded(out http.Header, in *http.Request, configured string) {
 	f := forwardingOf(in, configured)
 	setOrDelete(out, headerForwarded, f.forwarded)
-	setOrDelete(out, headerXFF, f.chain)
+	setOrDelete(out, headerXFF, join(f.chain, addr(f.peer)))
 	setOrDelete(out, headerXFHost, f.host)
 	setOrDelete(out, headerXFProto, f.proto)
 	keep(out, headerXFHost, f.hosts)

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"net/http"
+	"sync"
+	"time"
 )
 
 // lean is the engine on connections of its own: HTTP/1.1 without TLS. A request
@@ -13,12 +15,14 @@ type lean struct {
 	std     *standard // for what lean does not carry
 	pool    linkPool
 	inboxes inboxes
+	calls   sync.Pool
 	buffers bufferPool // for uploads, and for answers that are long
 }
 
 func newLean(config Config, t target, dial dialFunc) *lean {
 	l := &lean{config: config, target: t, dial: dial, std: newStandard(config, t, dial)}
 	l.inboxes.buffers = &l.buffers
+	l.pool.epoch = time.Now()
 	return l
 }
 
@@ -44,12 +48,22 @@ func (l *lean) carries(r *http.Request) bool {
 	return true
 }
 
+// newCall takes a call that nobody refers to any more, or a new one.
+func (l *lean) newCall(w http.ResponseWriter, r *http.Request) *call {
+	c, ok := l.calls.Get().(*call)
+	if !ok {
+		c = new(call)
+	}
+	c.Context, c.config, c.in, c.w, c.lean = r.Context(), &l.config, r, w, l
+	return c
+}
+
 func (l *lean) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !l.carries(r) {
 		l.std.ServeHTTP(w, r)
 		return
 	}
-	c := &call{exchange: exchange{Context: r.Context(), config: &l.config, in: r, w: w}, lean: l}
+	c := l.newCall(w, r)
 	defer c.end()
 	if err := c.ask(); err != nil {
 		e := c.failure(err)

@@ -15,20 +15,19 @@ type link struct {
 	conn net.Conn // replaced at most before the first byte of an answer
 	look look
 	dog  watchdog
-	stop func() // abort, made once
-	used bool   // it has carried a request
+	used bool // it has carried a request
 
 	mu      sync.Mutex
 	aborted bool
 
-	idleSince time.Time // guarded by the pool
+	idleSince time.Duration // since the epoch; guarded by the pool
 }
 
-func newLink(c net.Conn, config *Config) *link {
+// newLink returns a link whose times count from epoch.
+func newLink(c net.Conn, config *Config, epoch time.Time) *link {
 	k := &link{conn: c}
 	k.look.at(c)
-	k.stop = k.abort
-	k.dog.start(config.Timeout, config.IdleTimeout, k.stop)
+	k.dog.prepare(epoch, config.Timeout, config.IdleTimeout, k.abort)
 	return k
 }
 

@@ -142,7 +142,13 @@ func appendForwarding(b []byte, f forwarding) []byte {
 		}
 	}
 	one(headerForwarded, f.forwarded, nil)
-	one(headerXFF, f.chain, nil)
+	if f.chain != "" || f.peer.IsValid() {
+		b = append(append(b, headerXFF+": "...), f.chain...)
+		if f.chain != "" && f.peer.IsValid() {
+			b = append(b, ", "...)
+		}
+		b = append(f.peer.AppendTo(b), "\r\n"...)
+	}
 	one(headerXFHost, f.host, f.hosts)
 	one(headerXFProto, f.proto, f.protos)
 	return b

@@ -13,6 +13,7 @@ type linkPool struct {
 	idle    []*link   // the one that was used last at the end
 	waiting list.List // of *waiter, the one that came first at the front
 	taken   int       // links that are with requests
+	epoch   time.Time // what times are counted from: half the cost of telling them
 	timer   *time.Timer
 	armed   bool
 }
@@ -23,11 +24,13 @@ type waiter struct {
 	place *list.Element // guarded by the pool; nil: it has got one, or left
 }
 
+func (p *linkPool) now() time.Duration { return time.Since(p.epoch) }
+
 // get returns a link that can carry a request, or nil. It closes those that
 // cannot.
-func (p *linkPool) get() *link {
+func (p *linkPool) get(now time.Duration) *link {
 	for {
-		k, expired := p.pop()
+		k, expired := p.pop(now)
 		switch {
 		case k == nil:
 			return nil
@@ -39,14 +42,14 @@ func (p *linkPool) get() *link {
 	}
 }
 
-func (p *linkPool) pop() (k *link, expired bool) {
+func (p *linkPool) pop(now time.Duration) (k *link, expired bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k = p.last(); k == nil {
 		return nil, false
 	}
 	p.taken++
-	return k, time.Since(k.idleSince) >= idleConnTimeout
+	return k, now-k.idleSince >= idleConnTimeout
 }
 
 // last takes the link out that was used last. It is called with mu held.
@@ -144,7 +147,7 @@ func (p *linkPool) give(k *link) bool {
 	if len(p.idle) == maxIdleConns {
 		return false
 	}
-	k.idleSince = time.Now()
+	k.idleSince = p.now()
 	p.idle = append(p.idle, k)
 	if !p.armed {
 		p.arm(idleConnTimeout)
@@ -175,8 +178,9 @@ func (p *linkPool) sweep() {
 	p.mu.Lock()
 	n := 0
 	p.armed = false
+	now := p.now()
 	for n < len(p.idle) && !p.armed {
-		if rest := idleConnTimeout - time.Since(p.idle[n].idleSince); rest > 0 {
+		if rest := p.idle[n].idleSince + idleConnTimeout - now; rest > 0 {
 			p.arm(rest)
 		} else {
 			n++

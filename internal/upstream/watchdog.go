@@ -1,15 +1,22 @@
 package upstream
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
 )
 
+// attendTime is how long a request of the lean engine runs before its watchdog
+// looks after the client, too. Most are over by then.
+const attendTime = 50 * time.Millisecond
+
 // A watchdog expires when the upstream keeps one request waiting too long:
 // timeout before the response header, idle between the bytes after it. Its
 // clock runs only while the proxy waits for the upstream. One timer serves the
 // whole request: moving the deadline does not touch it, it looks when it fires.
+//
+// One that is given a context expires with that, too, but not before attendTime.
 type watchdog struct {
 	timeout, idle time.Duration
 	expire        func()
@@ -19,10 +26,15 @@ type watchdog struct {
 	began    time.Time
 	deadline time.Duration // since began; 0: nobody waits for the upstream
 	next     time.Duration // when timer fires, since began
-	answered bool          // the response header came
-	idleBody bool          // the client's body is waited for
-	busy     bool          // the request's header is being sent
-	over     bool          // expired or stopped
+
+	client context.Context // nil: none to look after, or it is looked after
+	attend time.Duration   // when to begin, since began
+	leave  func() bool     // nil: it is not looked after
+
+	answered bool // the response header came
+	idleBody bool // the client's body is waited for
+	busy     bool // the request's header is being sent
+	over     bool // expired or stopped
 	expired  bool
 }
 
@@ -30,27 +42,52 @@ const dormant = time.Duration(math.MaxInt64)
 
 // start begins the wait for the response header.
 func (d *watchdog) start(timeout, idle time.Duration, expire func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.timeout, d.idle, d.expire = timeout, idle, expire
-	d.began = time.Now()
-	d.deadline, d.next = timeout, timeout
-	d.timer = time.AfterFunc(timeout, d.fire)
+	d.prepare(time.Now(), timeout, idle, expire)
+	d.again(0, timeout, nil)
 }
 
-// again begins the wait for the header of the next request on a connection.
-func (d *watchdog) again(wait time.Duration) {
+// prepare makes d ready for a first request. What it counts begins at epoch.
+func (d *watchdog) prepare(epoch time.Time, timeout, idle time.Duration, expire func()) {
+	d.timeout, d.idle, d.expire = timeout, idle, expire
+	d.began, d.next = epoch, dormant
+}
+
+// again begins the wait for the header of the next request on a connection, at
+// now since d began. client is the request's context, if it can end.
+func (d *watchdog) again(now, wait time.Duration, client context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.over {
+		return
+	}
 	d.answered, d.idleBody, d.busy = false, false, false
-	d.arm(wait)
+	d.deadline, d.client, d.attend = now+wait, client, now+attendTime
+	at := d.deadline
+	if client != nil {
+		at = min(at, d.attend)
+	}
+	d.wake(now, at)
+}
+
+// rest ends the last wait for a request, and reports whether d can serve
+// another one.
+func (d *watchdog) rest() bool {
+	d.mu.Lock()
+	d.answered, d.deadline, d.client = true, 0, nil
+	leave, fit := d.leave, !d.over
+	d.leave = nil
+	d.mu.Unlock()
+	return (leave == nil || leave()) && fit
 }
 
 func (d *watchdog) stop() {
+	d.rest()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.over = true
-	d.timer.Stop()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
 }
 
 // hasExpired is false for an exchange that has no watchdog yet.
@@ -145,11 +182,23 @@ func (d *watchdog) arm(wait time.Duration) {
 	if d.over {
 		return
 	}
-	d.deadline = time.Since(d.began) + wait
-	if d.deadline < d.next {
-		d.next = d.deadline
-		d.timer.Reset(wait)
+	now := time.Since(d.began)
+	d.deadline = now + wait
+	d.wake(now, d.deadline)
+}
+
+// wake makes the timer fire at the given time, or before. It is called with mu
+// held.
+func (d *watchdog) wake(now, at time.Duration) {
+	if at >= d.next {
+		return
 	}
+	d.next = at
+	if d.timer == nil {
+		d.timer = time.AfterFunc(at-now, d.fire)
+		return
+	}
+	d.timer.Reset(at - now)
 }
 
 func (d *watchdog) fire() {
@@ -159,14 +208,20 @@ func (d *watchdog) fire() {
 		return
 	}
 	now := time.Since(d.began)
-	switch {
-	case d.deadline == 0:
-		d.next = dormant
-	case now < d.deadline:
-		d.next = d.deadline
-		d.timer.Reset(d.deadline - now)
-	default:
+	if d.deadline != 0 && now >= d.deadline {
 		d.over, d.expired = true, true
 		d.expire()
+		return
+	}
+	d.next = dormant
+	if d.client != nil && now >= d.attend {
+		d.leave = context.AfterFunc(d.client, d.expire)
+		d.client = nil
+	}
+	if d.client != nil {
+		d.wake(now, d.attend)
+	}
+	if d.deadline != 0 {
+		d.wake(now, d.deadline)
 	}
 }
