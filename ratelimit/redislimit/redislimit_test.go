@@ -283,6 +283,8 @@ func TestClusterCountsConcurrentCallsExactly(t *testing.T) {
 	const keys, count = 20, 50
 	cluster := testenv.RedisCluster(t)
 	client := patientClient(t, "redis://"+strings.Join(cluster.Addrs(), ","))
+	sent := &pipelines{}
+	client.(*redis.ClusterClient).OnNewNode(func(node *redis.Client) { node.AddHook(sent) })
 	l := newLimiter(t, client)
 	var admitted [keys]atomic.Int64
 	var wg sync.WaitGroup
@@ -301,6 +303,9 @@ func TestClusterCountsConcurrentCallsExactly(t *testing.T) {
 		if n := admitted[k].Load(); n != count {
 			t.Errorf("P11: key %d: admitted %d, want %d", k, n, count)
 		}
+	}
+	if len(sent.sizes) == 0 {
+		t.Error("no batches")
 	}
 }
 
