@@ -48,16 +48,6 @@ func netHTTP() implementation {
 	}}
 }
 
-func implementations() []implementation { return []implementation{netHTTP(), ours()} }
-
-// forEach runs f over every implementation.
-func forEach(t *testing.T, f func(t *testing.T, impl implementation)) {
-	t.Helper()
-	for _, impl := range implementations() {
-		t.Run(impl.name, func(t *testing.T) { f(t, impl) })
-	}
-}
-
 // serve starts impl around h on a socket, waits for its handlers at the end,
 // and returns its address.
 func serve(t testing.TB, impl implementation, h http.Handler) string {
@@ -96,9 +86,16 @@ func dial(t testing.TB, addr string) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(patience))
-	return &wire{c.(*net.TCPConn), t, bufio.NewReader(c)}
+	return wireOf(t, c)
 }
+
+func wireOf(t testing.TB, c net.Conn) *wire {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return &wire{c.(*net.TCPConn), t, newReader(c)}
+}
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
 
 // crlf makes \r\n of each \n, and \n of each \v.
 func crlf(s string) string { return strings.NewReplacer("\n", "\r\n", "\v", "\n").Replace(s) }

@@ -1,0 +1,432 @@
+package server_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/handrail-go/handrail/internal/server"
+)
+
+// soon is how long a client's leaving may go unseen while its request is young,
+// later when it has been waiting for long.
+const (
+	soon  = 500 * time.Millisecond
+	later = 1500 * time.Millisecond
+)
+
+func TestClientThatLeavesCancelsItsRequest(t *testing.T) {
+	const body = "POST / HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi"
+	leave := func(c *wire) { _ = c.Close() }
+	for name, tc := range map[string]struct {
+		send  string
+		after time.Duration
+		leave func(*wire)
+		limit time.Duration
+	}{
+		"at once":                {getRoot, 0, leave, soon},
+		"after a while":          {getRoot, 300 * time.Millisecond, leave, soon},
+		"after long":             {getRoot, 2500 * time.Millisecond, leave, later},
+		"by a reset":             {getRoot, 50 * time.Millisecond, func(c *wire) { _ = c.SetLinger(0); _ = c.Close() }, soon},
+		"behind a body":          {body, 50 * time.Millisecond, leave, soon},
+		"by closing its half":    {getRoot, 50 * time.Millisecond, func(c *wire) { _ = c.CloseWrite() }, soon},
+		"behind another request": {probe + getRoot, 50 * time.Millisecond, leave, soon},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun, seen := make(chan struct{}), make(chan time.Time, 1)
+			addr := serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if isProbe(w, r) {
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				close(begun)
+				<-r.Context().Done()
+				seen <- time.Now()
+			}))
+			c := dial(t, addr)
+			c.send(tc.send)
+			wait(t, "the handler", begun)
+			time.Sleep(tc.after)
+			left := time.Now()
+			tc.leave(c)
+			if took := wait(t, "the context to end", seen).Sub(left); took > tc.limit {
+				t.Errorf("seen after %v, want at most %v", took, tc.limit)
+			}
+		})
+	}
+}
+
+// A client that closes its half, having asked all that it will, may wait for
+// the answer.
+func TestClientThatClosesItsHalfIsAnswered(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	c := dial(t, serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+		}
+		sayPlain(w, long)
+	})))
+	c.send("GET / HTTP/1.1\nHost: a\n\nGET /slow HTTP/1.1\nHost: a\n\n")
+	_ = c.CloseWrite()
+	for range 2 {
+		if m, err := c.message(false); err != nil || !strings.HasSuffix(m, "\n\n"+long) {
+			t.Errorf("%.100q, %v", m, err)
+		}
+	}
+	if rest, err := io.ReadAll(c.br); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// Who sends on after the answer gets it nevertheless, however late it is read.
+func TestClientThatGoesOnSendingGetsTheAnswer(t *testing.T) {
+	long := strings.Repeat("x", 300<<10) // more than a client's socket takes at once
+	for name, send := range map[string]string{
+		"of a body that is too long":    "POST / HTTP/1.1\nHost: a\nContent-Length: 100000000\n\n",
+		"of a body without an end":      "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n5f5e100\n",
+		"of a body that was not wanted": "POST / HTTP/1.1\nHost: a\nContent-Length: 100000\nExpect: 100-continue\n\n",
+		"of requests behind the last":   "GET / HTTP/1.1\nHost: a\nConnection: close\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { sayPlain(w, long) }))
+			conn, err := (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+				return raw.Control(func(fd uintptr) { smallReceiveBuffer(fd) })
+			}}).Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			c := wireOf(t, conn)
+			c.send(send)
+			for range 30 { // for longer than RestTimeout
+				time.Sleep(restTimeout / 20)
+				if _, err := io.WriteString(c.TCPConn, strings.Repeat("y", 5000)); err != nil {
+					t.Fatalf("the connection is gone: %v", err)
+				}
+			}
+			if m, err := c.message(false); err != nil || !strings.HasSuffix(m, "\n\n"+long) {
+				t.Errorf("%d bytes, %v", len(m), err)
+			}
+		})
+	}
+}
+
+func TestBodyAndAnswerGoTheirOwnWays(t *testing.T) {
+	const size = 1 << 20
+	addr := serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			if n, err := io.Copy(io.Discard, r.Body); err != nil || n != size {
+				t.Errorf("read %d, %v", n, err)
+			}
+		})
+		w.Header().Set("Content-Type", "text/plain")
+		for range size / 1024 {
+			_, _ = w.Write(bytes.Repeat([]byte("x"), 1024))
+			_ = http.NewResponseController(w).Flush()
+		}
+		reading.Wait()
+	}))
+	for name, send := range map[string]string{
+		"a length": fmt.Sprintf("POST / HTTP/1.1\nHost: a\nContent-Length: %d\n\n", size) + strings.Repeat("y", size),
+		"chunks":   "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n" + strings.Repeat("400\n"+strings.Repeat("y", 1024)+"\n", size/1024) + "0\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, addr)
+			var sending sync.WaitGroup
+			sending.Go(func() { c.send(send) })
+			if m, err := c.message(false); err != nil || strings.Count(m, "x") < size {
+				t.Errorf("%d bytes, %v", len(m), err)
+			}
+			sending.Wait()
+		})
+	}
+}
+
+// What a handler leaves behind reaches neither the next request nor its answer.
+func TestNothingOfARequestReachesTheNext(t *testing.T) {
+	var w1 http.ResponseWriter
+	var body io.ReadCloser
+	use := func(t *testing.T) {
+		rc := http.NewResponseController(w1)
+		past := time.Now().Add(-time.Hour)
+		_, err := w1.Write([]byte("poison"))
+		failing := []error{err, rc.SetReadDeadline(past), rc.SetWriteDeadline(past), rc.Flush()}
+		_, _, err = rc.Hijack()
+		failing = append(failing, err)
+		_, err = body.Read(make([]byte, 100))
+		for i, err := range append(failing, err) {
+			if err == nil {
+				t.Errorf("use %d: no error", i)
+			}
+		}
+		w1.Header().Set("X-Poison", "1")
+		w1.WriteHeader(103)
+		w1.WriteHeader(500)
+		w1.(http.Flusher).Flush()
+		_ = body.Close()
+	}
+	for name, send := range map[string]string{
+		"a body that was read":     "POST /first HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi",
+		"a body that was not read": "POST /unread HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi",
+		"chunks":                   "POST /unread HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n2\nhi\n0\n\n",
+		"no body":                  "GET /first HTTP/1.1\nHost: a\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/first", "/unread":
+					w1, body = w, r.Body
+					if r.URL.Path == "/first" {
+						_, _ = io.ReadAll(r.Body)
+					}
+					sayPlain(w, "ok")
+				default:
+					use(t)
+					b, err := io.ReadAll(r.Body)
+					use(t)
+					sayPlain(w, fmt.Sprintf("%s %v", b, err))
+					use(t)
+				}
+			})))
+			c.send(send + "POST /second HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello")
+			_, _ = c.message(false)
+			want := "HTTP/1.1 200 OK\nContent-Length: 11\nContent-Type: text/plain\n\nhello <nil>"
+			if m, err := c.message(false); m != want || err != nil {
+				t.Errorf("%q, %v", m, err)
+			}
+			use(t)
+			c.send(send)
+			if m, err := c.message(false); !strings.HasSuffix(m, "\n\nok") || err != nil {
+				t.Errorf("%q, %v", m, err)
+			}
+		})
+	}
+}
+
+func TestReadsThatGoOnAfterTheHandlerAreEnded(t *testing.T) {
+	for name, send := range map[string]string{
+		"a length": "POST /first HTTP/1.1\nHost: a\nContent-Length: 50\n\nhi",
+		"chunks":   "POST /first HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n32\nhi",
+		"asked":    "POST /first HTTP/1.1\nHost: a\nContent-Length: 50\nExpect: 100-continue\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan string, 1)
+			c := dial(t, serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/first" {
+					reading := make(chan struct{})
+					go func() {
+						close(reading)
+						b, err := io.ReadAll(r.Body)
+						got <- fmt.Sprintf("%q %v", b, err != nil)
+					}()
+					<-reading
+				}
+				sayPlain(w, r.URL.Path)
+			})))
+			c.send(send)
+			if s := wait(t, "the reader", got); !strings.HasSuffix(s, " true") {
+				t.Error(s)
+			}
+			_ = c.Close()
+		})
+	}
+}
+
+func TestHijackedConnectionIsItsHandlers(t *testing.T) {
+	conns := make(chan net.Conn, 1)
+	srv := newServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		conns <- conn
+	}))
+	ln := listen(t)
+	var running sync.WaitGroup
+	running.Go(func() { _ = srv.Serve(ln) })
+	c := dial(t, ln.Addr().String())
+	c.send(getRoot)
+	conn := wait(t, "the connection", conns)
+	defer conn.Close()
+	eventually(t, "the server is not busy with it", func() bool { return !srv.Busy(time.Hour) })
+	srv.EndKeepAlive()
+	_ = srv.Close()
+	running.Wait()
+	for range 3 {
+		c.send("hello\n")
+		b := make([]byte, 7)
+		if _, err := io.ReadFull(conn, b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := c.br.ReadString('\n'); line != "hello\r\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+	}
+}
+
+func TestHandlerThatEndsItsGoroutineEndsItsConnection(t *testing.T) {
+	c := dial(t, serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		sayPlain(w, "x")
+		runtime.Goexit()
+	})))
+	c.send(getRoot)
+	if rest, err := io.ReadAll(c.br); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// A failingListener fails so many times before it gives what another has.
+type failingListener struct {
+	net.Listener
+	mu   sync.Mutex
+	errs []error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	if len(l.errs) > 0 {
+		defer l.mu.Unlock()
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, err
+	}
+	l.mu.Unlock()
+	return l.Listener.Accept()
+}
+
+func acceptError(err error) error {
+	return &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept", err)}
+}
+
+func TestWantOfDescriptorsPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		var errs []error
+		for range 5 {
+			errs = append(errs, acceptError(syscall.EMFILE), acceptError(syscall.ENFILE), acceptError(syscall.EMFILE))
+		}
+		ln := &failingListener{Listener: inner, errs: errs}
+		srv := newServer(http.HandlerFunc(echo))
+		served := make(chan error)
+		begun := time.Now()
+		go func() { served <- srv.Serve(ln) }()
+		client, conn := net.Pipe()
+		inner.conns <- conn
+		if d := time.Since(begun); d < 100*time.Millisecond || d > time.Minute {
+			t.Errorf("15 failures took %v", d)
+		}
+		c := &pipeClient{client, newReader(client)}
+		c.send(t, get)
+		if status, _ := c.answer(t); status != 200 {
+			t.Error(status)
+		}
+		_ = client.Close()
+		_ = srv.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+func TestOtherErrorsOfAcceptEndServe(t *testing.T) {
+	broken := errors.New("broken")
+	ln := &failingListener{Listener: &pipes{closed: make(chan struct{})}, errs: []error{broken}}
+	if err := newServer(http.HandlerFunc(echo)).Serve(ln); !errors.Is(err, broken) {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestServeAfterClose(t *testing.T) {
+	srv := newServer(http.HandlerFunc(echo))
+	_ = srv.Close()
+	inner := &pipes{closed: make(chan struct{})}
+	if err := srv.Serve(inner); !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+	wait(t, "the listener to be closed", inner.closed)
+}
+
+func TestPanicsAreLoggedAndAbortsAreNot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		value any
+		want  string
+	}{
+		"a panic":  {"boo", "value=boo"},
+		"an error": {errors.New("boo"), "value=boo"},
+		"an abort": {http.ErrAbortHandler, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			srv := server.New(server.Config{
+				Handler:       http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(tc.value) }),
+				HeaderTimeout: patience, IdleTimeout: patience, ClientTimeout: patience, RestTimeout: patience,
+				MaxHeaderBytes: 1 << 10, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			ln := listen(t)
+			var running sync.WaitGroup
+			running.Go(func() { _ = srv.Serve(ln) })
+			c := dial(t, ln.Addr().String())
+			c.send(getRoot)
+			_, _ = io.ReadAll(c.br)
+			eventually(t, "the connection is forgotten", func() bool { return !srv.Busy(time.Hour) })
+			_ = srv.Close()
+			running.Wait()
+			if got := log.String(); !strings.Contains(got, tc.want) || (tc.want == "") != (got == "") {
+				t.Errorf("logged %q", got)
+			}
+		})
+	}
+}
+
+func TestRefusalsAreReported(t *testing.T) {
+	type report struct {
+		remote, reason string
+		status         int
+	}
+	reports := make(chan report, 1)
+	srv := server.New(server.Config{
+		Handler: http.HandlerFunc(echo), HeaderTimeout: patience, IdleTimeout: patience, ClientTimeout: patience, RestTimeout: restTimeout,
+		MaxHeaderBytes: 1 << 10, Log: slog.New(slog.DiscardHandler),
+		OnRefused: func(remote net.Addr, status int, reason error) {
+			reports <- report{remote.String(), reason.Error(), status}
+		},
+	})
+	ln := listen(t)
+	var running sync.WaitGroup
+	running.Go(func() { _ = srv.Serve(ln) })
+	defer running.Wait()
+	defer srv.Close()
+	for send, status := range map[string]int{
+		"GET / HTTP/1.1\nSecret: s3cret\n\n":                                    400,
+		"GET /s3cret s3cret HTTP/1.1\nHost: a\n\n":                              400,
+		"GET / HTTP/1.1\nHost: s3cret/\n\n":                                     400,
+		"POST / HTTP/1.1\nHost: a\nTransfer-Encoding: s3cret\n\n":               501,
+		"GET / HTTP/1.1\nHost: a\nX: " + strings.Repeat("s3cret", 500) + "\n\n": 431,
+		"GET / HTTP/1.1\nHost: a\nExpect: s3cret\n\n":                           417,
+	} {
+		c := dial(t, ln.Addr().String())
+		c.send(send)
+		if got := wait(t, "the report", reports); got.status != status || got.remote != c.LocalAddr().String() || strings.Contains(got.reason, "s3cret") {
+			t.Errorf("%q: %+v", send, got)
+		}
+		_ = c.Close()
+	}
+}
