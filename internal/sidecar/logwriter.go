@@ -15,15 +15,15 @@ const (
 	logDelay = 100 * time.Millisecond
 )
 
-// A logWriter collects lines for a writer that costs a system call each time.
-// What is collected goes out as whole lines, in their order, when it reaches
-// logBuffer, logDelay after the first of it was written, at Flush and at Close.
-// Nothing is dropped to save time or memory: while the writer below takes no
+// A logWriter collects lines for a writer that costs a system call each time. A
+// line goes out at once when none came for logDelay. Those after it are
+// collected and go out as whole lines, in their order, when they fill logBuffer,
+// at the latest logDelay after the first of them, at Flush and at Close. Nothing is dropped to save time or memory: while the writer below takes no
 // more, whoever logs waits, once another logBuffer is full. It is safe for
 // concurrent use. Each Write must be one or more whole lines.
 //
-// What a SIGKILL, or a panic outside of a request, takes with it are the lines
-// of the last logDelay. Those of level WARN and above are never among them when
+// What a SIGKILL, or a panic outside of a request, takes with it are lines of the
+// last logDelay. Those of level WARN and above are never among them when
 // they come through a logHandler.
 type logWriter struct {
 	out  io.Writer
@@ -36,7 +36,7 @@ type logWriter struct {
 	writing bool      // somebody writes to out, without mu
 	torn    bool      // out ends in the middle of a line
 	timer   *time.Timer
-	armed   bool // the timer is on its way, or is at work
+	armed   bool // the timer is set, or is at work: lines are held back
 	closed  bool
 }
 
@@ -58,11 +58,12 @@ func (w *logWriter) Write(p []byte) (int, error) {
 		w.buf = make([]byte, 0, logBuffer)
 	}
 	w.buf = append(w.buf, p...)
-	switch {
-	case w.closed || len(w.buf) >= logBuffer:
-		_ = w.flush()
-	case !w.armed:
+	idle := !w.armed
+	if idle && !w.closed {
 		w.arm()
+	}
+	if idle || w.closed || len(w.buf) >= logBuffer {
+		_ = w.flush()
 	}
 	return len(p), nil
 }
@@ -136,7 +137,7 @@ func writeLines(out io.Writer, lines []byte, torn bool) (n int, tornNow bool, er
 	return n, n > 0 && lines[n-1] != '\n', err
 }
 
-// arm is called with mu, when the first line is held back.
+// arm is called with mu, when lines are held back from now on.
 func (w *logWriter) arm() {
 	w.armed = true
 	if w.timer == nil {
@@ -146,13 +147,14 @@ func (w *logWriter) arm() {
 	w.timer.Reset(logDelay)
 }
 
-// onTimer flushes on the timer's goroutine. The timer stands still afterwards
-// unless lines came in meanwhile: an idle process is not woken.
+// onTimer flushes on the timer's goroutine. When nothing came since the timer
+// was set, it stands still: an idle process is not woken.
 func (w *logWriter) onTimer() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	busy := w.writing || len(w.buf) > 0
 	_ = w.flush()
-	if len(w.buf) > 0 && !w.closed {
+	if busy && !w.closed {
 		w.arm()
 		return
 	}

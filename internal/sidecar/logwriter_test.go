@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/handrail-go/handrail/internal/sidecar"
 )
 
@@ -55,29 +56,34 @@ func write(t *testing.T, w io.Writer, line string) {
 
 func TestLinesGoOutAtTheLatestAfterTheDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const delay = sidecar.LogDelay
 		out := new(sink)
 		w := sidecar.NewLogWriter(out)
 		start := time.Now()
-		for range 3 {
-			write(t, w, "a\n")
-			time.Sleep(sidecar.LogDelay / 4)
+		want := func(rule string, after time.Duration, writes ...string) {
+			t.Helper()
+			synctest.Wait()
+			out.mu.Lock()
+			defer out.mu.Unlock()
+			if d := cmp.Diff(writes, out.writes); d != "" || out.at[len(out.at)-1].Sub(start) != after {
+				t.Fatalf("%s: %v after %v, want %v: %s", rule, out.writes, out.at[len(out.at)-1].Sub(start), after, d)
+			}
 		}
-		if out.calls() != 0 {
-			t.Fatalf("nothing was held back: %q", out.writes)
-		}
-		time.Sleep(sidecar.LogDelay)
-		if out.text() != "a\na\na\n" || out.calls() != 1 || out.at[0].Sub(start) != sidecar.LogDelay {
-			t.Errorf("%q after %v", out.writes, out.at[0].Sub(start))
-		}
-
-		time.Sleep(time.Hour) // idle: nothing may happen
-		start = time.Now()
+		write(t, w, "a\n")
+		want("the first line goes out at once", 0, "a\n")
+		time.Sleep(delay / 2)
 		write(t, w, "b\n")
-		time.Sleep(sidecar.LogDelay)
-		synctest.Wait()
-		if out.calls() != 2 || out.at[1].Sub(start) != sidecar.LogDelay {
-			t.Errorf("%q, the second after %v", out.writes, out.at[1].Sub(start))
-		}
+		time.Sleep(delay / 4)
+		write(t, w, "c\n")
+		want("lines soon after it are held back", 0, "a\n")
+		time.Sleep(delay / 4)
+		want("they go out together", delay, "a\n", "b\nc\n")
+		write(t, w, "d\n")
+		time.Sleep(delay)
+		want("and so on", 2*delay, "a\n", "b\nc\n", "d\n")
+		time.Sleep(time.Hour) // idle
+		write(t, w, "e\n")
+		want("after a while a line goes out at once again", 2*delay+time.Hour, "a\n", "b\nc\n", "d\n", "e\n")
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
@@ -92,10 +98,10 @@ func TestAFullBufferGoesOutAtOnceInWholeLines(t *testing.T) {
 		for range 3*sidecar.LogBuffer/len(line) + 1 {
 			write(t, w, line)
 		}
-		if out.calls() != 3 {
+		if out.calls() != 4 { // and the first line
 			t.Errorf("%d writes", out.calls())
 		}
-		for _, text := range out.writes {
+		for _, text := range out.writes[1:] {
 			if !strings.HasSuffix(text, "\n") || len(text) > sidecar.LogBuffer || len(text) < sidecar.LogBuffer-len(line) {
 				t.Errorf("a write of %d bytes", len(text))
 			}
@@ -114,16 +120,17 @@ func TestFlushAndCloseBringOutEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(sink)
 		w := sidecar.NewLogWriter(out)
+		write(t, w, "first\n")
 		write(t, w, "a\n")
-		if err := w.Flush(); err != nil || out.text() != "a\n" {
+		if err := w.Flush(); err != nil || out.text() != "first\na\n" {
 			t.Errorf("Flush: %v, %q", err, out.text())
 		}
 		write(t, w, "b\n")
-		if err := w.Close(); err != nil || out.text() != "a\nb\n" {
+		if err := w.Close(); err != nil || out.text() != "first\na\nb\n" {
 			t.Errorf("Close: %v, %q", err, out.text())
 		}
 		write(t, w, "late\n")
-		if out.text() != "a\nb\nlate\n" {
+		if out.text() != "first\na\nb\nlate\n" {
 			t.Errorf("a line after Close is held back: %q", out.text())
 		}
 		if err := errors.Join(w.Flush(), w.Close()); err != nil {
@@ -156,7 +163,7 @@ func TestWritersWaitWhileTheWriterBelowIsBlocked(t *testing.T) {
 		for _, n := range written {
 			total += n * len(line)
 		}
-		if total < sidecar.LogBuffer || total > 2*sidecar.LogBuffer {
+		if total < sidecar.LogBuffer/2 || total > sidecar.LogBuffer {
 			t.Errorf("%d bytes were taken while nothing went out", total)
 		}
 		close(release)
@@ -174,6 +181,33 @@ func TestWritersWaitWhileTheWriterBelowIsBlocked(t *testing.T) {
 		}
 		if want != [writers]int{each, each, each, each} || w.Lost() != 0 {
 			t.Errorf("lines %v, lost %d", want, w.Lost())
+		}
+	})
+}
+
+// A line that is written while Close waits for the timer's goroutine is not
+// forgotten.
+func TestALineThatMeetsCloseGoesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := new(sink)
+		w := sidecar.NewLogWriter(out)
+		write(t, w, "a\n")
+		release := make(chan struct{})
+		out.answer = func(p []byte) (int, error) { <-release; return len(p), nil }
+		write(t, w, "b\n")
+		time.Sleep(2 * sidecar.LogDelay) // the timer's goroutine is stuck
+		done := make(chan error)
+		go func() { done <- w.Close() }()
+		synctest.Wait()
+		go func() { _, _ = io.WriteString(w, "c\n") }()
+		synctest.Wait()
+		close(release)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if out.text() != "a\nb\nc\n" {
+			t.Errorf("got %q", out.text())
 		}
 	})
 }
@@ -224,8 +258,10 @@ func TestLinesThatAreNotTakenAreCounted(t *testing.T) {
 		{"an end between two lines needs none", func([]byte) (int, error) { return 4, full }, full, 2, "one\nlater\n"},
 		{"taken in part, without an error", func([]byte) (int, error) { return 5, nil }, io.ErrShortWrite, 2, "one\nt\nlater\n"},
 	} {
-		out := &sink{answer: tc.answer}
+		out := new(sink)
 		w := sidecar.NewLogWriter(out)
+		write(t, w, "zero\n")
+		out.answer = tc.answer
 		write(t, w, "one\n")
 		write(t, w, "two\nthree\n")
 		if err := w.Flush(); !errors.Is(err, tc.err) {
@@ -236,7 +272,7 @@ func TestLinesThatAreNotTakenAreCounted(t *testing.T) {
 		}
 		out.answer = nil
 		write(t, w, "later\n")
-		if err := w.Close(); err != nil || out.text() != tc.text || w.Lost() != tc.lost {
+		if err := w.Close(); err != nil || out.text() != "zero\n"+tc.text || w.Lost() != tc.lost {
 			t.Errorf("%s: %q, lost %d, %v", tc.rule, out.text(), w.Lost(), err)
 		}
 	}
