@@ -43,10 +43,16 @@ func (d *head) begin(b []byte, status int, h http.Header) []byte {
 		}
 	}
 	d.trailers = len(d.announced) > 0
+	var stack [16]string
+	names := stack[:0]
 	for name, values := range h {
 		if d.keeps(name, values) {
-			b = appendField(b, name, values)
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names) // for whoever reads or compares answers
+	for _, name := range names {
+		b = appendField(b, name, h[name])
 	}
 	return b
 }
