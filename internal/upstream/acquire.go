@@ -32,7 +32,7 @@ func (c *call) connect() error {
 	now := began
 	var k *link
 	if !c.once {
-		k = p.get(began)
+		k = p.get(began, c.in.ContentLength != 0)
 	}
 	if c.reused = k != nil; !c.reused {
 		var err error
@@ -43,17 +43,14 @@ func (c *call) connect() error {
 		now = p.now()
 	}
 	c.link, c.dog = k, &k.dog
-	client := c.Context
-	if client.Done() == nil {
-		client = nil
-	}
-	c.dog.again(now, max(began+c.lean.config.Timeout-now, 1), client)
+	c.dog.again(c.Context, now, max(began+c.lean.config.Timeout-now, 1))
 	return nil
 }
 
 // reconnect puts another connection in the place of one that was found dead. The
-// clock of the request runs on, and what was written before stays written.
-func (c *call) reconnect() error {
+// clock of the request runs on, and what was written before stays written. After
+// one that was only looked at, another idle one is as good as a new one.
+func (c *call) reconnect(cause error) error {
 	c.reused = false
 	if c.upload != nil {
 		c.dog.sending()
@@ -62,6 +59,7 @@ func (c *call) reconnect() error {
 	if err != nil {
 		return err
 	}
+	c.reused = k.used && errors.Is(cause, errSurplus)
 	k.dog.stop()
 	c.link.replace(k.conn)
 	c.lean.pool.lost() // one of the two

@@ -128,14 +128,15 @@ func benchRequest(b *testing.B) *http.Request {
 
 // A sink is a ResponseWriter that keeps nothing.
 type sink struct {
-	h      http.Header
-	status int
-	n      int
+	h             http.Header
+	status        int
+	n             int
+	heads, writes int
 }
 
 func (s *sink) Header() http.Header         { return s.h }
-func (s *sink) WriteHeader(status int)      { s.status = status }
-func (s *sink) Write(p []byte) (int, error) { s.n += len(p); return len(p), nil }
+func (s *sink) WriteHeader(status int)      { s.status = status; s.heads++ }
+func (s *sink) Write(p []byte) (int, error) { s.n += len(p); s.writes++; return len(p), nil }
 
 func benchHandler(b *testing.B, h http.Handler) {
 	b.Helper()

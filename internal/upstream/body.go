@@ -64,8 +64,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			b.ended.Store(true)
 		}
 	}
-	switch {
-	case errors.Is(err, io.EOF):
+	if errors.Is(err, io.EOF) {
 		b.ended.Store(true)
 		copyTrailer(b.trailer, b.ex.in.Trailer)
 	}

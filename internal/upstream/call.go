@@ -65,7 +65,7 @@ func (c *call) ask() error {
 		if err == nil || !c.mayAskAgain() {
 			return err
 		}
-		if err := c.reconnect(); err != nil {
+		if err := c.reconnect(err); err != nil {
 			return err
 		}
 	}
@@ -91,9 +91,15 @@ func (c *call) send() error {
 		if c.reused && !c.link.look.usable() { // any more: time has passed
 			return errSurplus
 		}
-	}
-	if c.upload != nil {
 		c.dog.sending()
+	}
+	sent := 0
+	if c.upload == nil && c.link.look.raw != nil {
+		var err error
+		if sent, err = c.turn(); err != nil || sent == len(message) {
+			return err
+		}
+		message = message[sent:]
 	}
 	n, err := c.link.conn.Write(message)
 	if c.upload != nil {
@@ -102,7 +108,7 @@ func (c *call) send() error {
 	if n > 0 || err == nil {
 		c.wrote.Store(true)
 	}
-	deaf := n > 0 && hungUp(err) // and may have answered before that
+	deaf := sent+n > 0 && hungUp(err) // and may have answered before that
 	if err != nil && !deaf {
 		return err
 	}
@@ -110,6 +116,17 @@ func (c *call) send() error {
 		c.upload.goOn(c.link.conn, piece)
 	}
 	return nil
+}
+
+// turn sends a request without a body, or the beginning of it, and reads what
+// comes first.
+func (c *call) turn() (sent int, err error) {
+	sent, got, err := c.link.takeTurn(c.inbox.head, c.inbox.room())
+	c.inbox.w += got
+	if sent > 0 {
+		c.wrote.Store(true)
+	}
+	return sent, err
 }
 
 // hungUp reports whether a write failed because the other side reads no more.

@@ -21,8 +21,10 @@
 //
 // # When the upstream is down
 //
-// A refused dial is answered at once with 502, an upstream that does not
-// answer in Config.Timeout with 504. *Error tells whether a byte of the request
+// A refused dial is answered at once with 502, an upstream that does not answer
+// in Config.Timeout with 504. An app that shuts down refuses connections and
+// still serves those it has: with lean, a request whose dial was refused waits for
+// up to 250 ms for one that another request gives back. *Error tells whether a byte of the request
 // reached a connection, which decides whether it may be sent again. An answer
 // that breaks off aborts the client's connection, so that a part never looks
 // like the whole: ServeHTTP panics with http.ErrAbortHandler, which net/http

@@ -27,9 +27,21 @@ func leanOnly() implementation {
 	panic("unreachable")
 }
 
+// posts are requests that are never sent twice. They go two ways.
+var posts = map[string]string{
+	"with a body":    "POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello",
+	"without a body": "POST / HTTP/1.1\nHost: a\n\n",
+}
+
 // The upstream closes after each answer without saying so. None of the requests
-// may be lost, although no POST is ever sent twice.
+// may be lost.
 func TestIdleConnectionThatWasClosedIsNotUsed(t *testing.T) {
+	for name, send := range posts {
+		t.Run(name, func(t *testing.T) { closedWhileIdle(t, send) })
+	}
+}
+
+func closedWhileIdle(t *testing.T, send string) {
 	closed := make(chan struct{})
 	rg := newRig(t, leanOnly(), func(c *wire) {
 		if _, err := c.message(false); err != nil {
@@ -41,7 +53,7 @@ func TestIdleConnectionThatWasClosedIsNotUsed(t *testing.T) {
 	})
 	c := rg.client()
 	for i := range 50 {
-		c.send(fmt.Sprintf("POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhel%02d", i))
+		c.send(send)
 		if got, err := c.message(false); got != ok {
 			t.Fatalf("request %d: got %q (%v)", i, got, err)
 		}
@@ -51,6 +63,12 @@ func TestIdleConnectionThatWasClosedIsNotUsed(t *testing.T) {
 
 // Bytes that come while a connection is idle belong to nobody.
 func TestIdleConnectionThatHasSpokenIsNotUsed(t *testing.T) {
+	for name, send := range posts {
+		t.Run(name, func(t *testing.T) { spokenWhileIdle(t, send) })
+	}
+}
+
+func spokenWhileIdle(t *testing.T, send string) {
 	answered, spoken := make(chan struct{}), make(chan struct{}, 1)
 	rg := newRig(t, leanOnly(), func(c *wire) {
 		for {
@@ -65,7 +83,7 @@ func TestIdleConnectionThatHasSpokenIsNotUsed(t *testing.T) {
 	})
 	c := rg.client()
 	for range 50 {
-		c.send("POST / HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi")
+		c.send(send)
 		if got, err := c.message(false); got != ok {
 			t.Fatalf("got %q (%v)", got, err)
 		}
@@ -208,12 +226,14 @@ type cannedConn struct {
 	net.Conn
 	answer string
 	left   string
+	reads  int
 }
 
 func (c *cannedConn) Write(p []byte) (int, error) { c.left = c.answer; return len(p), nil }
 func (c *cannedConn) Close() error                { return nil }
 func (c *cannedConn) SetDeadline(time.Time) error { return nil }
 func (c *cannedConn) Read(p []byte) (int, error) {
+	c.reads++
 	n := copy(p, c.left)
 	c.left = c.left[n:]
 	if n == 0 {
@@ -236,9 +256,8 @@ func TestAllocations(t *testing.T) {
 	}
 	defer p.CloseIdle()
 	body := strings.Repeat("x", 1024)
-	p.SetDial(func(context.Context) (net.Conn, error) {
-		return &cannedConn{answer: crlf("HTTP/1.1 200 OK\nContent-Type: application/json\ncache-control: no-store\nDate: Thu, 01 Jan 2026 00:00:00 GMT\nVary: Accept\nContent-Length: 1024\n\n") + body}, nil
-	})
+	conn := &cannedConn{answer: crlf("HTTP/1.1 200 OK\nContent-Type: application/json\ncache-control: no-store\nDate: Thu, 01 Jan 2026 00:00:00 GMT\nVary: Accept\nContent-Length: 1024\n\n") + body}
+	p.SetDial(func(context.Context) (net.Conn, error) { return conn, nil })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := httptest.NewRequest("GET", "http://a.example/api/items?id=7", nil)
@@ -250,14 +269,43 @@ func TestAllocations(t *testing.T) {
 	w := &sink{h: http.Header{}}
 	n := testing.AllocsPerRun(1000, func() {
 		clear(w.h)
-		w.n = 0
+		*w, conn.reads = sink{h: w.h}, 0
 		p.ServeHTTP(w, r)
 	})
 	if w.status != 200 || w.n != 1024 {
 		t.Fatalf("%d, %d bytes", w.status, w.n)
 	}
+	if conn.reads != 1 || w.heads != 1 || w.writes != 1 {
+		t.Errorf("an answer that comes at one go takes %d reads, %d WriteHeader and %d Write", conn.reads, w.heads, w.writes)
+	}
 	t.Logf("%v allocations", n)
 	if n > mostAllocations {
 		t.Errorf("%v allocations, want at most %d", n, mostAllocations)
+	}
+}
+
+// A header that the system does not take at one go is written to its end.
+func TestHeaderThatIsLargerThanTheBuffers(t *testing.T) {
+	rg := newRig(t, leanOnly(), func(c *wire) {
+		if _, err := c.br.ReadByte(); err != nil {
+			return
+		}
+		m, err := c.message(false)
+		if err != nil || strings.Count(m, "X-A: ") != 20 {
+			t.Errorf("%.100q (%v)", m, err)
+		}
+		c.send(ok)
+	})
+	rg.proxy.SetDial(func(ctx context.Context) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", rg.upstream.addr)
+		if err == nil {
+			err = c.(*net.TCPConn).SetWriteBuffer(64 << 10)
+		}
+		return c, err
+	})
+	c := rg.client()
+	c.send("GET / HTTP/1.1\nHost: a\n" + strings.Repeat("X-A: "+strings.Repeat("a", 40000)+"\n", 20) + "\n")
+	if got, err := c.message(false); got != ok {
+		t.Errorf("got %q (%v)", got, err)
 	}
 }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -14,6 +15,7 @@ import (
 type link struct {
 	conn net.Conn // replaced at most before the first byte of an answer
 	look look
+	turn turn // of the present request
 	dog  watchdog
 	used bool // it has carried a request
 
@@ -59,6 +61,9 @@ func (k *link) close() {
 
 // readWithin reads, for a limited time. late: no byte came.
 func (k *link) readWithin(p []byte, limit time.Duration) (n int, late bool, err error) {
+	if n, again, err := k.look.read(p); !again {
+		return n, false, err // the usual way, without a clock
+	}
 	if !k.readDeadline(time.Now().Add(limit)) {
 		return 0, false, os.ErrDeadlineExceeded
 	}
@@ -82,10 +87,14 @@ func (k *link) readDeadline(t time.Time) bool {
 	return !k.aborted
 }
 
-// A look tells whether anything has come on an idle connection.
+// A look reads from a connection without waiting.
 type look struct {
-	raw   syscall.RawConn // nil: it cannot be looked at
-	quiet bool
+	raw   syscall.RawConn // nil: that is not possible
+	into  []byte
+	n     int
+	again bool // nothing was there
+	err   error
+	probe [1]byte
 	once  func(fd uintptr) bool
 }
 
@@ -98,19 +107,33 @@ func (l *look) at(c net.Conn) {
 	}
 	if l.once == nil {
 		l.once = func(fd uintptr) bool {
-			l.quiet = quiet(fd)
+			l.n, l.again, l.err = readFD(fd, l.into)
 			return true // do not wait
 		}
 	}
+}
+
+// read reads what is there. again: nothing is, or that cannot be told.
+func (l *look) read(p []byte) (n int, again bool, err error) {
+	if l.raw == nil {
+		return 0, true, nil
+	}
+	l.into = p
+	err = l.raw.Read(l.once)
+	l.into = nil
+	switch {
+	case err != nil:
+		return 0, false, err
+	case l.err == nil && l.n == 0 && !l.again:
+		return 0, false, io.EOF
+	}
+	return l.n, l.again, l.err
 }
 
 // usable reports whether a connection without a request can carry the next one:
 // the upstream has neither closed it nor sent bytes that nobody asked for. A
 // connection that cannot be looked at is taken to be usable.
 func (l *look) usable() bool {
-	if l.raw == nil {
-		return true
-	}
-	l.quiet = false
-	return l.raw.Read(l.once) == nil && l.quiet
+	_, again, err := l.read(l.probe[:])
+	return again && err == nil
 }

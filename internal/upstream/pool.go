@@ -27,14 +27,15 @@ type waiter struct {
 func (p *linkPool) now() time.Duration { return time.Since(p.epoch) }
 
 // get returns a link that can carry a request, or nil. It closes those that
-// cannot.
-func (p *linkPool) get(now time.Duration) *link {
+// cannot; whether the upstream has closed them is left to the caller unless look
+// is set.
+func (p *linkPool) get(now time.Duration, look bool) *link {
 	for {
 		k, expired := p.pop(now)
 		switch {
 		case k == nil:
 			return nil
-		case !expired && k.look.usable():
+		case !expired && (!look || k.look.usable()):
 			return k
 		}
 		k.close()
@@ -141,8 +142,11 @@ func (p *linkPool) deliver(w *waiter, k *link) {
 // that was possible. It is called with mu held.
 func (p *linkPool) give(k *link) bool {
 	if first := p.waiting.Front(); first != nil {
-		p.hand(first.Value.(*waiter), k)
-		return true
+		w, ok := first.Value.(*waiter)
+		if ok { // always
+			p.hand(w, k)
+		}
+		return ok
 	}
 	if len(p.idle) == maxIdleConns {
 		return false

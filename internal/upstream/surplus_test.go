@@ -95,7 +95,7 @@ func TestConnectionThatHasSaidAllIsUsedAgain(t *testing.T) {
 						t.Fatalf("%q (%v)", m, err)
 					}
 				}
-				if _, seen := rg.upstream.connections(); seen > requests/4 { // a busy machine may cost one
+				if _, seen := rg.upstream.connections(); seen > requests/2 { // a busy machine may cost some
 					t.Errorf("%d requests on %d connections", requests, seen)
 				}
 			})

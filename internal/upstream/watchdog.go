@@ -43,7 +43,9 @@ const dormant = time.Duration(math.MaxInt64)
 // start begins the wait for the response header.
 func (d *watchdog) start(timeout, idle time.Duration, expire func()) {
 	d.prepare(time.Now(), timeout, idle, expire)
-	d.again(0, timeout, nil)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.arm(timeout)
 }
 
 // prepare makes d ready for a first request. What it counts begins at epoch.
@@ -53,17 +55,18 @@ func (d *watchdog) prepare(epoch time.Time, timeout, idle time.Duration, expire 
 }
 
 // again begins the wait for the header of the next request on a connection, at
-// now since d began. client is the request's context, if it can end.
-func (d *watchdog) again(now, wait time.Duration, client context.Context) {
+// now since d began. client is the request's context.
+func (d *watchdog) again(client context.Context, now, wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
 		return
 	}
 	d.answered, d.idleBody, d.busy = false, false, false
-	d.deadline, d.client, d.attend = now+wait, client, now+attendTime
+	d.deadline = now + wait
 	at := d.deadline
-	if client != nil {
+	if client.Done() != nil {
+		d.client, d.attend = client, now+attendTime
 		at = min(at, d.attend)
 	}
 	d.wake(now, at)
