@@ -122,10 +122,17 @@ func (s *session) act(st *step) {
 	case "stop":
 		s.stop()
 	case "logged":
-		s.printed, s.rerun = "", nil
-		for line := range strings.Lines(s.running[len(s.running)-1].logged()) {
-			if strings.Contains(line, d.rest) {
-				s.printed += line
+		s.rerun = nil
+		// Lines of the access log come a moment after the answer.
+		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			s.printed = ""
+			for line := range strings.Lines(s.running[len(s.running)-1].logged()) {
+				if strings.Contains(line, d.rest) {
+					s.printed += line
+				}
+			}
+			if s.printed != "" || time.Now().After(deadline) {
+				return
 			}
 		}
 	}

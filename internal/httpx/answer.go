@@ -9,11 +9,15 @@ import (
 	"time"
 )
 
-// otherBody are the headers that describe a body, in canonical form.
-var otherBody = [...]string{
-	"Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Encoding",
-	"Content-Language", "Content-Length", "Content-Location", "Content-Range",
-	"Digest", "Etag", "Expires", "Last-Modified", "Repr-Digest", "Trailer",
+// ofBody reports whether a header, in canonical form, describes a body.
+func ofBody(name string) bool {
+	switch name {
+	case "Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Encoding",
+		"Content-Language", "Content-Length", "Content-Location", "Content-Range",
+		"Digest", "Etag", "Expires", "Last-Modified", "Repr-Digest", "Trailer":
+		return true
+	}
+	return false
 }
 
 // WriteError answers with status and a stable snake_case code:
@@ -29,30 +33,47 @@ var otherBody = [...]string{
 // removed.
 func WriteError(w http.ResponseWriter, r *http.Request, status int, code string) {
 	h := w.Header()
-	for _, name := range otherBody {
-		delete(h, name)
+	for name := range h {
+		if ofBody(name) {
+			delete(h, name)
+		}
 	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	var body []byte
+	media := "application/json"
 	if acceptsProblem(r) {
-		h.Set("Content-Type", "application/problem+json")
+		media = "application/problem+json"
 		body, _ = json.Marshal(struct {
 			Type   string `json:"type"`
 			Title  string `json:"title"`
 			Status int    `json:"status"`
 			Code   string `json:"code"`
 		}{"about:blank", http.StatusText(status), status, code})
+		body = append(body, '\n')
 	} else {
-		h.Set("Content-Type", "application/json")
-		body, _ = json.Marshal(struct {
-			Error string `json:"error"`
-		}{code})
+		body = shortForm(code)
 	}
-	body = append(body, '\n')
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	values := [...]string{"no-store", "nosniff", media, strconv.Itoa(len(body))}
+	for i, name := range [...]string{"Cache-Control", "X-Content-Type-Options", "Content-Type", "Content-Length"} {
+		h[name] = values[i : i+1 : i+1] // of one allocation
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
+}
+
+// shortForm is {"error":code}. Codes as they should be need no escapes.
+func shortForm(code string) []byte {
+	for i := range len(code) {
+		if c := code[i]; c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			body, _ := json.Marshal(struct {
+				Error string `json:"error"`
+			}{code})
+			return append(body, '\n')
+		}
+	}
+	body := make([]byte, 0, len(code)+len("{\"error\":\"\"}\n"))
+	body = append(body, `{"error":"`...)
+	body = append(body, code...)
+	return append(body, "\"}\n"...)
 }
 
 // acceptsProblem reports whether Accept names application/problem+json with a

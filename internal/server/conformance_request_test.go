@@ -73,7 +73,7 @@ const inJSON = "refusals are in the form of the sidecar's other answers"
 
 var refused400 = []string{
 	"400 Bad Request\nConnection: close\nContent-Type: text/plain; charset=utf-8\n\n400 Bad Request",
-	"400 Bad Request\nCache-Control: no-store\nConnection: close\nContent-Length: 23\nContent-Type: application/json\n\n{\"error\":\"bad_request\"}",
+	"400 Bad Request\nCache-Control: no-store\nConnection: close\nContent-Length: 24\nContent-Type: application/json\n\n{\"error\":\"bad_request\"}\n",
 }
 
 func connectionRows() []row {
@@ -287,7 +287,7 @@ func continueRows() []row {
 		{name: "another expectation", send: "POST / HTTP/1.1\n" + host + "Content-Length: 2\nExpect: 200-ok\n\nhi", handler: describe,
 			differs: []string{
 				"Connection: close\nContent-Length: 0\n\n",
-				"Cache-Control: no-store\nConnection: close\nContent-Length: 30\nContent-Type: application/json\n\n{\"error\":\"expectation_failed\"}",
+				"Cache-Control: no-store\nConnection: close\nContent-Length: 31\nContent-Type: application/json\n\n{\"error\":\"expectation_failed\"}\n",
 			}, why: inJSON},
 		{name: "103 comes before 100", send: asks + "hi", answers: 3, handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(103)

@@ -19,7 +19,7 @@ var codes = map[int]string{
 // refuse answers what is not a request. The connection ends: nobody can tell
 // where the next one would begin.
 func (c *conn) refuse(e *refusal) {
-	text := `{"error":"` + codes[e.status] + `"}`
+	text := `{"error":"` + codes[e.status] + "\"}\n"
 	c.vector[0] = []byte("HTTP/1.1 " + strconv.Itoa(e.status) + " " + http.StatusText(e.status) + "\r\n" +
 		"Content-Type: application/json\r\nCache-Control: no-store\r\n" +
 		"Content-Length: " + strconv.Itoa(len(text)) + "\r\n" +

@@ -78,12 +78,12 @@ func (s *Sidecar) onFlags(e flags.Event) {
 	}
 }
 
-func (s *Sidecar) onEvaluation(d flags.Decision) {
+func (s *Sidecar) flagCounter(d flags.Decision) flags.Counter {
 	key := d.Key
 	if d.ErrorCode == flags.ErrorFlagNotFound {
 		key = "unknown"
 	}
-	s.metrics.FlagEvaluation(key, d.Variant, string(d.Reason))
+	return s.metrics.FlagCounter(key, d.Variant, string(d.Reason))
 }
 
 func (s *Sidecar) onHealth(e health.Event) {

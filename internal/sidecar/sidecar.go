@@ -72,6 +72,7 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 	if s.metrics, err = prom.New(prom.Config{}); err != nil {
 		return err
 	}
+	s.metrics.CountLostLogLines(s.logs.Lost)
 	if s.sentry, err = sentryobs.New(sentryobs.Config{
 		DSN: l.Observe.Sentry.DSN, Environment: l.Environment, Release: l.Observe.Release,
 		IgnorePaths: []string{l.Health.Path, livezPath, readyzPath, startupzPath}, Secrets: l.secrets(),
@@ -90,7 +91,7 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 	}
 	if l.Flags.Source != "" {
 		if s.flags, err = flags.New(ctx, flags.Config{
-			Source: flags.File(l.Flags.Source), OnEvent: s.onFlags, OnEvaluation: s.onEvaluation,
+			Source: flags.File(l.Flags.Source), OnEvent: s.onFlags, CounterOf: s.flagCounter,
 		}); err != nil {
 			return err
 		}

@@ -44,6 +44,15 @@ func (m *Metrics) registerHandrail(limit int) {
 		func(string) string { return Overflow })
 }
 
+// CountLostLogLines has lines of a log that could not be written counted by read,
+// which is called with every scrape.
+func (m *Metrics) CountLostLogLines(read func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "handrail_log_lines_lost_total",
+		Help: "Lines of the log that could not be written.",
+	}, func() float64 { return float64(read()) }))
+}
+
 // RateLimitDecision counts one decision of a limit.
 func (m *Metrics) RateLimitDecision(policy, outcome string) {
 	m.limits.get(limitKey{policy, outcome}).Inc()
