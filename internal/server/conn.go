@@ -248,7 +248,7 @@ func (c *conn) linger() {
 
 // lingerTimes RestTimeout are the most that a connection lives on after its last
 // answer; RestTimeout is the most between two pieces of what is still sent.
-const lingerTimes = 4
+const lingerTimes = 20
 
 // reset makes the client see that what it got was not the whole.
 func (c *conn) reset() {
