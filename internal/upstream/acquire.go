@@ -55,14 +55,16 @@ func (c *call) reconnect(cause error) error {
 	if c.upload != nil {
 		c.dog.sending()
 	}
+	c.lean.pool.lost() // and is nothing to wait for
 	k, err := c.acquire(c.dog.left())
 	if err != nil {
+		c.link.close()
+		c.link = nil
 		return err
 	}
 	c.reused = k.used && errors.Is(cause, errSurplus)
 	k.dog.stop()
 	c.link.replace(k.conn)
-	c.lean.pool.lost() // one of the two
 	return nil
 }
 

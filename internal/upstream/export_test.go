@@ -67,6 +67,18 @@ func ReadAnswer(src io.Reader, method string) (Answer, error) {
 	return out, nil
 }
 
+// Taken is how many connections of the lean engine are with requests, by its own
+// account; 0 for others.
+func Taken(p *Proxy) int {
+	l, ok := p.engine.(*lean)
+	if !ok {
+		return 0
+	}
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	return l.pool.taken
+}
+
 // MaxIdle is maxIdleConns.
 const MaxIdle = maxIdleConns
 

@@ -135,6 +135,34 @@ func TestDialRacesAConnectionThatComesBack(t *testing.T) {
 	}
 }
 
+// A dead idle connection is not one that may come back.
+func TestRefusedRedialIsAnsweredAtOnce(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) {
+			if _, err := c.message(false); err == nil {
+				c.send(ok)
+			}
+			_, _ = c.message(false) // and closes
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send(get)
+			if got, err := c.message(false); got != ok {
+				t.Fatalf("got %q (%v)", got, err)
+			}
+			rg.proxy.SetDial(func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED })
+			began := time.Now()
+			c.send(get)
+			if got, err := c.message(false); got != badGate || time.Since(began) != 0 {
+				t.Errorf("got %q (%v) after %v", got, err, time.Since(began))
+			}
+			if n := upstream.Taken(rg.proxy); n != 0 {
+				t.Errorf("%d connections are with requests", n)
+			}
+			<-rg.errors
+		})
+	})
+}
+
 // Timeout is one clock over everything that a request waits for.
 func TestRedialDoesNotBeginTheClockAgain(t *testing.T) {
 	const left = 20 * time.Second

@@ -50,6 +50,9 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 				return open == 0
 			})
 			rg.stop()
+			if n := upstream.Taken(rg.proxy); n != 0 {
+				t.Errorf("%d connections are with requests that have ended", n)
+			}
 			close(rg.errors)
 			close(rg.aborts)
 			reports.Wait()
