@@ -289,6 +289,13 @@ func continueRows() []row {
 				"Connection: close\nContent-Length: 0\n\n",
 				"Cache-Control: no-store\nConnection: close\nContent-Length: 31\nContent-Type: application/json\n\n{\"error\":\"expectation_failed\"}\n",
 			}, why: inJSON},
+		{
+			name: "an empty expectation", send: "POST / HTTP/1.1\n" + host + "Content-Length: 2\nExpect:\n\nhi", handler: ignore,
+			differs: []string{
+				"200 OK\nContent-Length: 2\nContent-Type: text/plain\n\nok\n--kept",
+				"417 Expectation Failed\nCache-Control: no-store\nConnection: close\nContent-Length: 31\nContent-Type: application/json\n\n{\"error\":\"expectation_failed\"}\n\n--closed",
+			}, why: "what is no expectation that is known is refused",
+		},
 		{name: "103 comes before 100", send: asks + "hi", answers: 3, handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(103)
 			b, err := io.ReadAll(r.Body)
