@@ -35,9 +35,8 @@ type upload struct {
 	have    chan struct{} // closed when there is a first piece
 	piece   piece
 
-	next  chan step // one, from the handler
-	allow chan bool // one: whether the body is wanted
-	done  chan struct{}
+	next  chan step   // one, from the handler
+	allow chan bool   // one: whether the body is wanted
 	gone  atomic.Bool // all of it was sent
 }
 
@@ -59,7 +58,7 @@ func newUpload(c *call) *upload {
 	u := &upload{
 		link: c.link, body: c.body, pool: &c.lean.buffers, buf: c.lean.buffers.Get(),
 		base: chunkSize, left: c.in.ContentLength, expects: c.expect.asked,
-		have: make(chan struct{}), next: make(chan step, 1), allow: make(chan bool, 1), done: make(chan struct{}),
+		have: make(chan struct{}), next: make(chan step, 1), allow: make(chan bool, 1),
 	}
 	if len(c.inbox.head) <= mostHead {
 		u.base += len(c.inbox.head)
@@ -130,7 +129,6 @@ func (u *upload) giveUp() {
 }
 
 func (u *upload) run() {
-	defer close(u.done)
 	defer func() { u.pool.Put(u.buf) }()
 	if !u.expects {
 		u.piece = u.read()
