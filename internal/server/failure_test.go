@@ -99,6 +99,7 @@ func TestClientThatGoesOnSendingGetsTheAnswer(t *testing.T) {
 		"of a body without an end":      "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n5f5e100\n",
 		"of a body that was not wanted": "POST / HTTP/1.1\nHost: a\nContent-Length: 100000\nExpect: 100-continue\n\n",
 		"of requests behind the last":   "GET / HTTP/1.1\nHost: a\nConnection: close\n\n",
+		"of what is no request":         "nonsense\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,9 +119,33 @@ func TestClientThatGoesOnSendingGetsTheAnswer(t *testing.T) {
 					t.Fatalf("the connection is gone: %v", err)
 				}
 			}
-			if m, err := c.message(false); err != nil || !strings.HasSuffix(m, "\n\n"+long) {
+			m, err := c.message(false)
+			if refused := strings.HasPrefix(m, "HTTP/1.1 400 "); err != nil || !refused && !strings.HasSuffix(m, "\n\n"+long) {
 				t.Errorf("%d bytes, %v", len(m), err)
 			}
+		})
+	}
+}
+
+// Waiting for a client to close is no work that a drain waits for.
+func TestConnectionThatOnlyEndsIsNotBusy(t *testing.T) {
+	for name, send := range map[string]string{"behind the last answer": "GET / HTTP/1.1\nHost: a\nConnection: close\n\n", "behind a refusal": "nonsense\n\n"} {
+		t.Run(name, func(t *testing.T) {
+			srv := server.New(server.Config{
+				Handler: http.HandlerFunc(echo), HeaderTimeout: patience, IdleTimeout: patience, ClientTimeout: patience, RestTimeout: time.Hour,
+				MaxHeaderBytes: 1 << 10, Log: slog.New(slog.DiscardHandler),
+			})
+			ln := listen(t)
+			var running sync.WaitGroup
+			running.Go(func() { _ = srv.Serve(ln) })
+			c := dial(t, ln.Addr().String())
+			c.send(send)
+			if m, err := c.message(false); err != nil {
+				t.Errorf("%q, %v", m, err)
+			}
+			eventually(t, "the server is not busy", func() bool { return !srv.Busy(time.Hour) })
+			_ = srv.Close()
+			running.Wait()
 		})
 	}
 }

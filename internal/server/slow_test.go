@@ -42,6 +42,11 @@ func TestHeaderByDropsIsCut(t *testing.T) {
 				t.Errorf("%s header: cut after %v, want %v", name, d, headerTimeout)
 			}
 		}
+		c := dial()
+		time.Sleep(headerTimeout - 2*time.Second)
+		if d := c.drip(long, time.Second); d > 4*time.Second {
+			t.Errorf("a header on a connection that was silent first: cut after %v", d)
+		}
 	})
 }
 
