@@ -224,6 +224,7 @@ func bodyUseRows() []row {
 	const five = "POST / HTTP/1.1\n" + host + "Content-Length: 5\n\nhello"
 	const chunks = "POST / HTTP/1.1\n" + host + "Transfer-Encoding: chunked\n\n5\nhello\n0\n\n"
 	long := "POST / HTTP/1.1\n" + host + "Content-Length: 200000\n\n" + strings.Repeat("x", 200000)
+	longer := "POST / HTTP/1.1\n" + host + "Content-Length: 300000\n\n" + strings.Repeat("x", 300000)
 	partly := func(n *notes, w http.ResponseWriter, r *http.Request) {
 		got, err := io.ReadFull(r.Body, make([]byte, 2))
 		n.add("%d %v", got, err)
@@ -246,6 +247,7 @@ func bodyUseRows() []row {
 		{name: "an answer without reading the body", send: five, handler: ignore},
 		{name: "an answer without reading the chunks", send: chunks, handler: ignore},
 		{name: "an answer without reading a long body", send: long, handler: ignore},
+		{name: "an answer without reading more than is worth it", send: longer, handler: ignore},
 		{name: "a part of the body is read", send: five, handler: partly},
 		{name: "a part of the chunks is read", send: chunks, handler: partly},
 		{name: "a part of a long body is read", send: long, handler: partly},

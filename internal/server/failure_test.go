@@ -38,7 +38,7 @@ func TestClientThatLeavesCancelsItsRequest(t *testing.T) {
 	}{
 		"at once":                {getRoot, 0, leave, soon},
 		"after a while":          {getRoot, 300 * time.Millisecond, leave, soon},
-		"after long":             {getRoot, 2500 * time.Millisecond, leave, later},
+		"after long":             {getRoot, 3500 * time.Millisecond, leave, later},
 		"by a reset":             {getRoot, 50 * time.Millisecond, func(c *wire) { _ = c.SetLinger(0); _ = c.Close() }, soon},
 		"behind a body":          {body, 50 * time.Millisecond, leave, soon},
 		"by closing its half":    {getRoot, 50 * time.Millisecond, func(c *wire) { _ = c.CloseWrite() }, soon},
