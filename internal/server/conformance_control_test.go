@@ -98,6 +98,15 @@ func hijackRows() []row {
 			differs: []string{"body: false", "body: true"}, why: "who took the connection reads it; the body is no second reader",
 		},
 		{name: "behind a part of chunks", send: "POST / HTTP/1.1\n" + host + "Transfer-Encoding: chunked\n\n7\nahead\n\n0\n\n", handler: take(nil)},
+		{
+			name: "behind a part of a chunk that was read", send: "POST / HTTP/1.1\n" + host + "Transfer-Encoding: chunked\n\n9\n12ahead\n\n0\n\n",
+			handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
+				got, err := io.ReadFull(r.Body, make([]byte, 2))
+				n.add("%d %v", got, err)
+				take(nil)(n, w, r)
+			},
+			differs: []string{"body: false", "body: true"}, why: "as above",
+		},
 		{name: "behind 101 by the server", send: getRoot + "ahead\n", answers: 2, handler: take(func(w http.ResponseWriter) {
 			w.Header().Set("Connection", "Upgrade")
 			w.Header().Set("Upgrade", "x")

@@ -272,14 +272,18 @@ func TestReadsThatGoOnAfterTheHandlerAreEnded(t *testing.T) {
 	}
 }
 
+// Neither while the handler runs nor afterwards is a connection that it took
+// the server's to close, to wait for, or to watch.
 func TestHijackedConnectionIsItsHandlers(t *testing.T) {
-	conns := make(chan net.Conn, 1)
-	srv := newServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	conns, release, returned := make(chan net.Conn, 1), make(chan struct{}), make(chan error, 1)
+	srv := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 		}
 		conns <- conn
+		<-release
+		returned <- r.Context().Err()
 	}))
 	ln := listen(t)
 	var running sync.WaitGroup
@@ -288,11 +292,13 @@ func TestHijackedConnectionIsItsHandlers(t *testing.T) {
 	c.send(getRoot)
 	conn := wait(t, "the connection", conns)
 	defer conn.Close()
-	eventually(t, "the server is not busy with it", func() bool { return !srv.Busy(time.Hour) })
+	if srv.Busy(time.Hour) {
+		t.Error("the server is busy with it")
+	}
 	srv.EndKeepAlive()
 	_ = srv.Close()
 	running.Wait()
-	for range 3 {
+	speak := func() {
 		c.send("hello\n")
 		b := make([]byte, 7)
 		if _, err := io.ReadFull(conn, b); err != nil {
@@ -304,6 +310,19 @@ func TestHijackedConnectionIsItsHandlers(t *testing.T) {
 		if line, err := c.br.ReadString('\n'); line != "hello\r\n" {
 			t.Errorf("%q, %v", line, err)
 		}
+	}
+	speak()
+	_ = c.CloseWrite()
+	time.Sleep(soon)
+	close(release)
+	if err := wait(t, "the handler", returned); err != nil {
+		t.Errorf("the client's closing its half was taken for the request's end: %v", err)
+	}
+	if _, err := conn.Write([]byte("bye\n")); err != nil {
+		t.Error(err)
+	}
+	if line, err := c.br.ReadString('\n'); line != "bye\n" {
+		t.Errorf("%q, %v", line, err)
 	}
 }
 
