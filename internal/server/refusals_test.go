@@ -125,7 +125,8 @@ func refusedFields() []refused {
 				refused{fmt.Sprintf("%#02x in a value", c), line + "X-A: 1" + string(rune(c)) + "2\n\n", 0},
 				refused{fmt.Sprintf("%#02x in a long value", c), line + "X-A: 0123456789" + string(rune(c)) + "0123456789\n\n", 0},
 				refused{fmt.Sprintf("%#02x in a name", c), line + "X-A" + string(rune(c)) + ": 1\n\n", 0},
-				refused{fmt.Sprintf("%#02x in a target", c), "GET /" + string(rune(c)) + " HTTP/1.1\nHost: a\n\n", 0})
+				refused{fmt.Sprintf("%#02x in a target", c), "GET /" + string(rune(c)) + " HTTP/1.1\nHost: a\n\n", 0},
+				refused{fmt.Sprintf("%#02x in a query", c), "GET /?" + string(rune(c)) + " HTTP/1.1\nHost: a\n\n", 0})
 		}
 	}
 	return rows
