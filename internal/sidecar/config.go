@@ -202,7 +202,7 @@ func defaults(getenv func(string) string) Config {
 		Environment:       Production,
 		ForwardedHeader:   "X-Forwarded-For",
 		UnderscoreHeaders: "drop",
-		Upstream:          UpstreamConfig{Timeout: time.Minute, IdleTimeout: 5 * time.Minute, Transport: upstream.TransportStandard},
+		Upstream:          UpstreamConfig{Timeout: time.Minute, IdleTimeout: 5 * time.Minute, Transport: upstream.TransportLean},
 		Paths:             PathsConfig{EncodedSlash: "refuse"},
 		Redis:             getenv("REDIS_URL"),
 		Database:          getenv("DATABASE_URL"),

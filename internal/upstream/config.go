@@ -60,7 +60,7 @@ type Config struct {
 	// own, which takes less time and refuses more malformed answers. Only
 	// http:// and unix:// upstreams and no upgrades go through lean; it leaves
 	// others to std, and all of them where the system cannot tell whether an
-	// idle connection is still good (Windows). Empty: TransportStandard.
+	// idle connection is still good (Windows). Empty: TransportLean.
 	Transport string
 
 	// ForwardedHeader is the field by which trusted proxies tell the client's
@@ -123,7 +123,7 @@ func (c Config) withDefaults() Config {
 		c.DialTimeout = DefaultDialTimeout
 	}
 	if c.Transport == "" {
-		c.Transport = TransportStandard
+		c.Transport = TransportLean
 	}
 	c.ForwardedHeader = http.CanonicalHeaderKey(c.ForwardedHeader)
 	if c.ForwardedHeader == "" {

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/handrail-go/handrail/internal/clientip"
+	"github.com/handrail-go/handrail/internal/server"
 	"github.com/handrail-go/handrail/internal/upstream"
 )
 
@@ -32,13 +33,13 @@ type implementation struct {
 }
 
 func implementations() []implementation {
-	return []implementation{
-		{"std", upstream.New},
-		{"lean", func(c upstream.Config) (*upstream.Proxy, error) {
-			c.Transport = upstream.TransportLean
+	through := func(transport string) implementation {
+		return implementation{transport, func(c upstream.Config) (*upstream.Proxy, error) {
+			c.Transport = transport
 			return upstream.New(c)
-		}},
+		}}
 	}
+	return []implementation{through(upstream.TransportStandard), through(upstream.TransportLean)}
 }
 
 // forEach runs f over every implementation.
@@ -58,7 +59,6 @@ type rig struct {
 	proxy    *upstream.Proxy
 	addr     string
 	upstream *rawUpstream
-	server   *http.Server
 	stop     func()               // ends the server and waits for its handlers
 	errors   chan *upstream.Error // what OnError saw
 	aborts   chan *upstream.Error // what OnAbort saw
@@ -71,6 +71,8 @@ type rigOptions struct {
 	trusted string // prefixes of trusted proxies
 	header  http.Header
 	wrap    func(http.Handler) http.Handler
+
+	clientTimeout time.Duration // of the server
 }
 
 func withConfig(f func(*upstream.Config)) rigOption {
@@ -88,11 +90,16 @@ func withWrap(wrap func(http.Handler) http.Handler) rigOption {
 	return func(o *rigOptions) { o.wrap = wrap }
 }
 
+// withClientTimeout is how long the server waits for the client's next bytes.
+func withClientTimeout(d time.Duration) rigOption {
+	return func(o *rigOptions) { o.clientTimeout = d }
+}
+
 // newRig starts a raw upstream that runs serve on every connection, and a proxy
 // in front of it.
 func newRig(t *testing.T, impl implementation, serve func(*wire), opts ...rigOption) *rig {
 	t.Helper()
-	o := rigOptions{}
+	o := rigOptions{clientTimeout: time.Minute}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -140,21 +147,34 @@ func (rg *rig) serve(o rigOptions) {
 	}
 	ln := listen(rg.t)
 	rg.addr = ln.Addr().String()
-	rg.server = &http.Server{DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0)}
 	var running, handlers sync.WaitGroup
-	rg.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := newFront(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handlers.Add(1)
 		defer handlers.Done()
 		h.ServeHTTP(w, r)
-	})
-	running.Go(func() { _ = rg.server.Serve(ln) })
+	}), o.clientTimeout)
+	running.Go(func() { _ = front.Serve(ln) })
 	rg.stop = func() {
-		_ = rg.server.Close()
+		_ = front.Close()
 		running.Wait()
 		handlers.Wait()
 		rg.proxy.CloseIdle()
 	}
 	rg.t.Cleanup(rg.stop)
+}
+
+// newFront returns the server that the sidecar has in front of the proxy, with
+// its limits; clientTimeout is for the client's bytes, either way.
+func newFront(h http.Handler, clientTimeout time.Duration) *server.Server {
+	return server.New(server.Config{
+		Handler:        h,
+		HeaderTimeout:  10 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		ClientTimeout:  clientTimeout,
+		RestTimeout:    time.Second / 2,
+		MaxHeaderBytes: 64 << 10,
+		Log:            slog.New(slog.DiscardHandler),
+	})
 }
 
 func listen(t testing.TB) net.Listener {
