@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +20,7 @@ import (
 
 // BenchmarkProxy sends one request at a time on one connection, to an app that
 // answers 1 KiB of JSON. "whole" counts client, proxy and app, all in this
-// process; "handler" leaves net/http's server out; "busy" is whole on 32
+// process; "handler" leaves the server out; "busy" is whole on 32
 // connections at a time; "post" is whole with a body of 1 KiB. cpu-ns/op is what
 // the process used, which holds on a busy machine too.
 //
@@ -163,9 +161,9 @@ func reportCPU(b *testing.B, began time.Duration) {
 func benchWhole(b *testing.B, h http.Handler, clients int, req []byte) {
 	b.Helper()
 	ln := listen(b)
-	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
-	go func() { _ = server.Serve(ln) }() // until Close
-	defer server.Close()
+	front := newFront(h, time.Minute)
+	go func() { _ = front.Serve(ln) }() // until Close
+	defer front.Close()
 	var left atomic.Int64
 	var wg sync.WaitGroup
 	b.ReportAllocs()

@@ -54,33 +54,3 @@ func TestContinueAndHintsDoNotMeet(t *testing.T) {
 		close(rg.errors)
 	})
 }
-
-// A trailer's name that is no name, as "Content-Length x", reaches no upstream:
-// some parsers stop at the space.
-func TestTrailersWithoutAProperNameReachNoUpstream(t *testing.T) {
-	forEach(t, func(t *testing.T, impl implementation) {
-		got := make(chan string, 1)
-		rg := newRig(t, impl, func(c *wire) {
-			m, _ := c.message(false)
-			got <- m
-			c.send(strings.Replace(ok, "\n", "\nConnection: close\n", 1))
-		})
-		go drain(rg.errors)
-		c := rg.client()
-		c.send("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTrailer: Content-Length x\n\n2\nhi\n0\nContent-Length x: 7\n\n")
-		answer, err := c.message(false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasPrefix(answer, "HTTP/1.1 502 ") { // refused whole, nothing was written
-			rg.stop()
-			close(rg.errors)
-			return
-		}
-		if m := <-got; strings.Contains(m, "Length x") {
-			t.Errorf("the upstream got %q", m)
-		}
-		rg.stop()
-		close(rg.errors)
-	})
-}

@@ -82,7 +82,13 @@ func TestErrorTellsWhetherTheRequestWasWritten(t *testing.T) {
 			})},
 		},
 		{
-			name: "a client that stalls past the server's deadline", kind: upstream.BadRequest, written: true, status: "408",
+			name: "a client that stalls for longer than the server lets it", kind: upstream.BadRequest, written: true, status: "408",
+			send:  "POST / HTTP/1.1\nHost: a.example\nContent-Length: 5\n\nhel",
+			serve: func(c *wire) { _, _ = io.Copy(io.Discard, c.br) },
+			opts:  []rigOption{withClientTimeout(50 * time.Millisecond)},
+		},
+		{
+			name: "a client that stalls past a deadline of an outer handler's", kind: upstream.BadRequest, written: true, status: "408",
 			send:  "POST / HTTP/1.1\nHost: a.example\nContent-Length: 5\n\nhel",
 			serve: func(c *wire) { _, _ = io.Copy(io.Discard, c.br) },
 			opts: []rigOption{wrap(func(w http.ResponseWriter, r *http.Request) *http.Request {

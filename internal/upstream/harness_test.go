@@ -297,12 +297,16 @@ func (c *wire) expectClose() {
 	}
 }
 
-// head reads a start line and a header, without interpreting them.
+// head reads a start line and a header, without interpreting them. Every line
+// must end with CRLF.
 func (c *wire) head() (string, error) {
 	var b strings.Builder
 	for {
 		line, err := c.br.ReadString('\n')
 		b.WriteString(line)
+		if err == nil && !strings.HasSuffix(line, "\r\n") {
+			err = fmt.Errorf("a line that ends with LF alone: %q", line)
+		}
 		if err != nil || line == "\r\n" {
 			return b.String(), err
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -98,7 +97,7 @@ func timedWith(t *testing.T, impl implementation, config upstream.Config, serve 
 				})
 			}
 		})
-		server := &http.Server{Handler: proxy, ErrorLog: log.New(io.Discard, "", 0)}
+		server := newFront(proxy, 24*time.Hour) // the proxy's clocks are the matter
 		wg.Go(func() { _ = server.Serve(rg.front) })
 		f(rg)
 		_ = server.Close()
