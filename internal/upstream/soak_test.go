@@ -29,6 +29,7 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 		before := runtime.NumGoroutine()
 		t.Run("run", func(t *testing.T) {
 			var connections atomic.Uint64
+			var whole atomic.Int64
 			rg := newRig(t, impl, func(c *wire) { moodyUpstream(c, rand.New(rand.NewPCG(seed, connections.Add(1)))) })
 			var reports sync.WaitGroup
 			reports.Go(func() { drain(rg.errors) })
@@ -38,8 +39,10 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 			for i := range clients {
 				wg.Go(func() {
 					rnd := rand.New(rand.NewPCG(seed, uint64(i)<<32))
-					for range requests / clients {
-						moodyClient(t, rg.addr, rnd)
+					for n := 0; n < requests/clients; {
+						sent, answered := moodyClient(t, rg.addr, fmt.Sprintf("%d/%d", i, n), rnd)
+						n += sent
+						whole.Add(int64(answered))
 					}
 				})
 			}
@@ -56,6 +59,9 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 			close(rg.errors)
 			close(rg.aborts)
 			reports.Wait()
+			if n := int(whole.Load()); n < requests/4 || n > requests*9/10 {
+				t.Errorf("%d whole answers to %d requests: too few or too many to show anything", n, requests)
+			}
 		})
 		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 		if t.Failed() {
@@ -84,15 +90,35 @@ func drain(reports <-chan *upstream.Error) {
 	}
 }
 
-// moodyUpstream answers well, half, or not at all.
+// moodyUpstream answers well, half, early, or not at all. Every answer names the
+// target it is for.
 func moodyUpstream(c *wire, rnd *rand.Rand) {
 	for {
-		if _, err := c.message(false); err != nil {
+		head, err := c.head()
+		if err != nil {
 			return
 		}
-		answer := "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000)
+		start, header, err := parseHead(head)
+		if err != nil {
+			c.t.Errorf("%q: %v", head, err)
+			return
+		}
+		answer := "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nX-For: " + strings.Fields(start)[1] + "\r\n"
 		if rnd.IntN(2) == 0 {
-			answer = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n1388\r\n" + strings.Repeat("x", 5000) + "\r\n0\r\n\r\n"
+			answer += "Content-Length: 5000\r\n\r\n" + moodyBody
+		} else {
+			answer += "Transfer-Encoding: chunked\r\n\r\n1388\r\n" + moodyBody + "\r\n0\r\n\r\n"
+		}
+		early := rnd.IntN(8) == 0
+		if early {
+			if _, err := io.WriteString(c.Conn, answer); err != nil || rnd.IntN(2) == 0 {
+				return // with the body unread: a reset
+			}
+		} else if header.Get("Expect") != "" {
+			_, _ = io.WriteString(c.Conn, "HTTP/1.1 100 Continue\r\n\r\n")
+		}
+		if _, _, err := c.body(start, header, false); err != nil || early {
+			return
 		}
 		cut := rnd.IntN(4) == 0
 		if cut {
@@ -104,36 +130,66 @@ func moodyUpstream(c *wire, rnd *rand.Rand) {
 	}
 }
 
-// moodyClient sends a request, or a part of one, and reads the answer, or a
-// part of it. A whole answer must be one.
-func moodyClient(t *testing.T, addr string, rnd *rand.Rand) {
+var moodyBody = strings.Repeat("x", 5000)
+
+// moodyClient sends some requests on one connection, or a part of the last, and
+// reads the answers, or a part of the last. A whole answer must be one, and for
+// the request.
+func moodyClient(t *testing.T, addr, name string, rnd *rand.Rand) (sent, answered int) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Error(err)
-		return
+		return 1, 0
 	}
 	defer conn.Close()
 	c := newWire(t, conn)
-	size := rnd.IntN(20000)
-	send := fmt.Sprintf("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("y", size))
-	if rnd.IntN(2) == 0 {
-		send = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+	for range 1 + rnd.IntN(4) {
+		target := fmt.Sprintf("/%s/%d", name, sent)
+		sent++
+		send := moodyRequest(target, rnd)
+		if rnd.IntN(8) == 0 {
+			_, _ = io.WriteString(conn, send[:rnd.IntN(len(send))])
+			return sent, answered
+		}
+		if _, err := io.WriteString(conn, send); err != nil {
+			return sent, answered // and closed early
+		}
+		if rnd.IntN(8) == 0 {
+			_, _ = c.br.Discard(rnd.IntN(100)) // no answer is shorter
+			return sent, answered
+		}
+		m, err := c.message(false)
+		if err == nil && strings.HasPrefix(m, "HTTP/1.1 100 ") {
+			m, err = c.message(false)
+		}
+		if err != nil {
+			return sent, answered
+		}
+		answered++
+		if !strings.HasPrefix(m, "HTTP/1.1 502 ") && (!strings.Contains(m, "X-For: "+target+"\n") || !strings.HasSuffix(m, "\n\n"+moodyBody)) {
+			t.Errorf("no whole answer for %s, but looks like one: %.200q", target, m)
+		}
+		if strings.Contains(m, "Connection: close\n") {
+			return sent, answered
+		}
 	}
-	if rnd.IntN(4) == 0 {
-		_, _ = io.WriteString(conn, send[:rnd.IntN(len(send))])
-		return
+	return sent, answered
+}
+
+func moodyRequest(target string, rnd *rand.Rand) string {
+	body := strings.Repeat("y", rnd.IntN(20000))
+	head := " " + target + " HTTP/1.1\r\nHost: a\r\n"
+	switch rnd.IntN(8) {
+	case 0, 1:
+		return fmt.Sprintf("POST%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+	case 2, 3:
+		return fmt.Sprintf("POST%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s!\r\n0\r\n\r\n", head, len(body)+1, body)
+	case 4:
+		return fmt.Sprintf("POST%sExpect: 100-continue\r\nContent-Length: %d\r\n\r\n%s!", head, len(body)+1, body)
+	case 5:
+		return "GET " + target + " HTTP/1.0\r\n\r\n"
 	}
-	if _, err := io.WriteString(conn, send); err != nil {
-		return // answered and closed early
-	}
-	if rnd.IntN(4) == 0 {
-		_, _ = c.br.Discard(rnd.IntN(100)) // no answer is shorter
-		return
-	}
-	m, err := c.message(false)
-	if err == nil && !strings.HasPrefix(m, "HTTP/1.1 502 ") && !strings.HasSuffix(m, "\n\n"+strings.Repeat("x", 5000)) {
-		t.Errorf("a part looks like the whole: %.200q", m)
-	}
+	return "GET" + head + "\r\n"
 }
 
 // An app that sends more than it has announced (an answer to HEAD with a body
