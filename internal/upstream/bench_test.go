@@ -161,7 +161,7 @@ func reportCPU(b *testing.B, began time.Duration) {
 func benchWhole(b *testing.B, h http.Handler, clients int, req []byte) {
 	b.Helper()
 	ln := listen(b)
-	front := newFront(h, time.Minute)
+	front := newFront(h, clientTimeout)
 	go func() { _ = front.Serve(ln) }() // until Close
 	defer front.Close()
 	var left atomic.Int64

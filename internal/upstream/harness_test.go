@@ -99,7 +99,7 @@ func withClientTimeout(d time.Duration) rigOption {
 // in front of it.
 func newRig(t *testing.T, impl implementation, serve func(*wire), opts ...rigOption) *rig {
 	t.Helper()
-	o := rigOptions{clientTimeout: time.Minute}
+	o := rigOptions{clientTimeout: clientTimeout}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -163,14 +163,18 @@ func (rg *rig) serve(o rigOptions) {
 	rg.t.Cleanup(rg.stop)
 }
 
+// clientTimeout is how long the sidecar waits for the client's next bytes, or
+// for the client to take some.
+const clientTimeout = time.Minute
+
 // newFront returns the server that the sidecar has in front of the proxy, with
-// its limits; clientTimeout is for the client's bytes, either way.
-func newFront(h http.Handler, clientTimeout time.Duration) *server.Server {
+// its limits but for that of the client's bytes.
+func newFront(h http.Handler, limit time.Duration) *server.Server {
 	return server.New(server.Config{
 		Handler:        h,
 		HeaderTimeout:  10 * time.Second,
 		IdleTimeout:    2 * time.Minute,
-		ClientTimeout:  clientTimeout,
+		ClientTimeout:  limit,
 		RestTimeout:    time.Second / 2,
 		MaxHeaderBytes: 64 << 10,
 		Log:            slog.New(slog.DiscardHandler),

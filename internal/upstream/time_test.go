@@ -60,15 +60,15 @@ type timedRig struct {
 }
 
 // timed runs f in a bubble, in front of an upstream that runs serve on every
-// connection. The timeouts are the defaults: 60 s, 5 min.
-func timed(t *testing.T, impl implementation, serve func(*wire), f func(*timedRig)) {
+// connection. The timeouts are the defaults: 60 s, 5 min; the server's are those
+// of the sidecar.
+func timed(t *testing.T, impl implementation, serve func(*wire), f func(*timedRig), opts ...rigOption) {
 	t.Helper()
-	timedWith(t, impl, upstream.Config{}, serve, f)
-}
-
-// timedWith is timed with other timeouts.
-func timedWith(t *testing.T, impl implementation, config upstream.Config, serve func(*wire), f func(*timedRig)) {
-	t.Helper()
+	o := rigOptions{clientTimeout: clientTimeout}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	config := o.config
 	synctest.Test(t, func(t *testing.T) {
 		rg := &timedRig{t: t, front: newMemoryListener(), errors: make(chan *upstream.Error, 1), aborts: make(chan *upstream.Error, 1)}
 		config.URL = "http://app.example"
@@ -97,7 +97,7 @@ func timedWith(t *testing.T, impl implementation, config upstream.Config, serve 
 				})
 			}
 		})
-		server := newFront(proxy, 24*time.Hour) // the proxy's clocks are the matter
+		server := newFront(proxy, o.clientTimeout)
 		wg.Go(func() { _ = server.Serve(rg.front) })
 		f(rg)
 		_ = server.Close()
@@ -122,6 +122,9 @@ func (rg *timedRig) client() *wire {
 	rg.t.Cleanup(func() { _ = c.Close() })
 	return timelessWire(rg.t, c)
 }
+
+// patientServer leaves clients all the time, for rules about the proxy's clocks.
+func patientServer() rigOption { return withClientTimeout(24 * time.Hour) }
 
 // silence reads until the connection ends.
 func silence(c *wire) { _, _ = io.Copy(io.Discard, c.br) }
@@ -190,7 +193,7 @@ func TestUploadIsNotCutWhileItMoves(t *testing.T) {
 			if !strings.HasPrefix(got, gatewayTimeout) || time.Since(began) != upstream.DefaultTimeout {
 				t.Errorf("got %q (%v) %v after the end of the body", got, err, time.Since(began))
 			}
-		})
+		}, patientServer())
 	})
 }
 
@@ -234,6 +237,69 @@ func TestUpstreamThatTakesNoHeaderIsTooSlow(t *testing.T) {
 				t.Error("it waits for the client's body")
 			}
 			_ = c.Close()
+		}, patientServer())
+	})
+}
+
+// within reports whether d is limit, or as much less as the server's deadlines
+// may be short, or a little more.
+func within(d, limit time.Duration) bool {
+	return d > limit-time.Second && d < limit+100*time.Millisecond
+}
+
+// A client that stops in the middle of its body is the server's to judge, and
+// neither the upstream's fault nor held against it.
+func TestClientThatStallsInItsBodyIsTheSlowOne(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		timed(t, impl, func(c *wire) {
+			if m, err := c.message(false); err == nil {
+				t.Errorf("the upstream got a whole request: %q", m)
+			}
+		}, func(rg *timedRig) {
+			c := rg.client()
+			began := time.Now()
+			c.send("POST / HTTP/1.1\nHost: a\nContent-Length: 10\n\nhello")
+			if got, err := c.message(false); !strings.HasPrefix(got, "HTTP/1.1 408 ") || !within(time.Since(began), clientTimeout) {
+				t.Errorf("got %q (%v) after %v", got, err, time.Since(began))
+			}
+			if err := <-rg.errors; err.Kind != upstream.BadRequest || !err.Written {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestClientThatTakesNothingIsGivenUp(t *testing.T) {
+	forEach(t, func(t *testing.T, impl implementation) {
+		if impl.name == upstream.TransportStandard {
+			t.Skip("std does not tell of a write that failed")
+		}
+		timed(t, impl, func(c *wire) {
+			_, _ = c.message(false)
+			c.send("HTTP/1.1 200 OK\nContent-Type: a/b\n\n")
+			for piece := make([]byte, 64<<10); ; {
+				if _, err := c.Write(piece); err != nil {
+					return
+				}
+			}
+		}, func(rg *timedRig) {
+			c := rg.client()
+			c.send(get)
+			if _, err := c.head(); err != nil {
+				t.Error(err)
+			}
+			began := time.Now()
+			select {
+			case err := <-rg.aborts:
+				if err.Kind != upstream.Gone || !within(time.Since(began), clientTimeout) {
+					t.Errorf("%v after %v", err, time.Since(began))
+				}
+			case <-time.After(2 * clientTimeout):
+				t.Error("it is not reported")
+			}
+			if _, _, err := c.chunks(); err == nil {
+				t.Error("a part looks like the whole")
+			}
 		})
 	})
 }
@@ -289,7 +355,7 @@ func TestSlowReaderIsNotTheUpstreamsFault(t *testing.T) {
 			if n, err := io.CopyN(io.Discard, c.br, size); err != nil {
 				t.Errorf("%d bytes: %v", n, err)
 			}
-		})
+		}, patientServer())
 	})
 }
 
@@ -313,7 +379,7 @@ func TestLongUploadKeepsItsAnswerAlive(t *testing.T) {
 				c.send("x")
 			}
 			c.expect("ok")
-		})
+		}, patientServer())
 	})
 }
 

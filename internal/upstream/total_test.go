@@ -21,10 +21,12 @@ func TestTotalTimeoutEndsTheWholeRequest(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	}
+	inAll := func(d time.Duration) rigOption {
+		return withConfig(func(c *upstream.Config) { c.TotalTimeout = d })
+	}
 	forEach(t, func(t *testing.T, impl implementation) {
 		t.Run("before the header it is answered", func(t *testing.T) {
-			config := upstream.Config{TotalTimeout: time.Second}
-			timedWith(t, impl, config, func(c *wire) { _, _ = c.message(false); silence(c) }, func(rg *timedRig) {
+			timed(t, impl, func(c *wire) { _, _ = c.message(false); silence(c) }, func(rg *timedRig) {
 				c, began := rg.client(), time.Now()
 				c.send("GET / HTTP/1.1\nHost: a.example\n\n")
 				if got, _ := c.message(false); !strings.HasPrefix(got, gatewayTimeout) {
@@ -36,10 +38,10 @@ func TestTotalTimeoutEndsTheWholeRequest(t *testing.T) {
 				if err := <-rg.errors; err.Kind != upstream.Timeout {
 					t.Errorf("%v", err)
 				}
-			})
+			}, inAll(time.Second))
 		})
 		t.Run("an answer that has begun is cut", func(t *testing.T) {
-			timedWith(t, impl, upstream.Config{TotalTimeout: total}, stream, func(rg *timedRig) {
+			timed(t, impl, stream, func(rg *timedRig) {
 				c, began := rg.client(), time.Now()
 				c.send("GET / HTTP/1.1\nHost: a.example\n\n")
 				if _, err := c.message(false); err == nil {
@@ -51,7 +53,7 @@ func TestTotalTimeoutEndsTheWholeRequest(t *testing.T) {
 				if err := <-rg.aborts; err.Kind != upstream.Timeout {
 					t.Errorf("%v", err)
 				}
-			})
+			}, inAll(total))
 		})
 		t.Run("an upgraded connection lives on", func(t *testing.T) {
 			serve := func(c *wire) {
@@ -59,7 +61,7 @@ func TestTotalTimeoutEndsTheWholeRequest(t *testing.T) {
 				_, _ = io.WriteString(c.Conn, crlf("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: echo\n\n"))
 				_, _ = io.Copy(c.Conn, c.br)
 			}
-			timedWith(t, impl, upstream.Config{TotalTimeout: time.Second}, serve, func(rg *timedRig) {
+			timed(t, impl, serve, func(rg *timedRig) {
 				c := rg.client()
 				c.send("GET / HTTP/1.1\nHost: a.example\nConnection: Upgrade\nUpgrade: echo\n\n")
 				if got, _ := c.message(false); !strings.HasPrefix(got, "HTTP/1.1 101") {
@@ -70,7 +72,7 @@ func TestTotalTimeoutEndsTheWholeRequest(t *testing.T) {
 				if b, err := c.br.ReadByte(); b != 'x' {
 					t.Errorf("%q %v", b, err)
 				}
-			})
+			}, inAll(time.Second))
 		})
 	})
 }
