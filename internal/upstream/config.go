@@ -91,13 +91,14 @@ type Config struct {
 	Reserved func(name string) bool
 }
 
-// removeReserved removes the fields of h that config reserves.
+// removeReserved removes the fields of h that config reserves. Names are canonical
+// as they were read.
 func removeReserved(config *Config, h http.Header) {
 	if config.Reserved == nil {
 		return
 	}
 	for name := range h {
-		if config.Reserved(http.CanonicalHeaderKey(name)) {
+		if config.Reserved(name) {
 			delete(h, name)
 		}
 	}

@@ -64,12 +64,8 @@ func (d *watchdog) again(client context.Context, now, wait time.Duration) {
 	}
 	d.answered, d.idleBody, d.busy = false, false, false
 	d.deadline = now + wait
-	at := d.deadline
-	if client.Done() != nil {
-		d.client, d.attend = client, now+attendTime
-		at = min(at, d.attend)
-	}
-	d.wake(now, at)
+	d.client, d.attend = client, now+attendTime
+	d.wake(now, min(d.deadline, d.attend))
 }
 
 // rest ends the last wait for a request, and reports whether d can serve
