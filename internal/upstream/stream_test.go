@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -177,94 +176,6 @@ func TestSlowUpstreamHoldsTheClientBack(t *testing.T) {
 		}
 		close(release)
 	})
-}
-
-const refusal = "HTTP/1.1 413 Request Entity Too Large\nContent-Length: 3\nContent-Type: a/b\n\nbig"
-
-func TestEarlyAnswerArrivesWhileTheBodyIsComing(t *testing.T) {
-	forEach(t, func(t *testing.T, impl implementation) {
-		rg := newRig(t, impl, func(c *wire) {
-			if _, err := c.head(); err == nil {
-				c.expect("part")
-				c.send(refusal)
-				_, _ = c.br.ReadByte()
-			}
-		})
-		c := rg.client()
-		c.send("POST / HTTP/1.1\nHost: a.example\nContent-Length: 100000\n\npart")
-		if got, err := c.message(false); !strings.HasSuffix(got, "\nbig") {
-			t.Errorf("got %q (%v) before the body was sent", got, err)
-		}
-	})
-}
-
-// An upstream that hangs up while the client pauses in its body is noticed then,
-// and not when the client goes on.
-func TestUpstreamThatDiesWhileTheClientPauses(t *testing.T) {
-	forEach(t, func(t *testing.T, impl implementation) {
-		for name, head := range map[string]string{"a known length": "Content-Length: 10000\n\n", "chunks": "Transfer-Encoding: chunked\n\n"} {
-			t.Run(name, func(t *testing.T) {
-				rg := newRig(t, impl, func(c *wire) {
-					if _, err := c.head(); err == nil {
-						c.expect("4\npart\n")
-					}
-				})
-				c := rg.client()
-				c.send("POST / HTTP/1.1\nHost: a.example\n" + head + "4\npart\n")
-				if got, err := c.message(false); !strings.HasPrefix(got, "HTTP/1.1 502 ") {
-					t.Errorf("got %q (%v)", got, err)
-				}
-				if err := wait(t, "the report", rg.errors); err.Kind != upstream.NoAnswer || !err.Written {
-					t.Error(err)
-				}
-			})
-		}
-	})
-}
-
-// An app that refuses an upload answers and closes without reading the rest:
-// its system resets the connection, and writing to it fails. Between the two,
-// the connection must not be taken for an idle one.
-func TestEarlyAnswerSurvivesTheReset(t *testing.T) {
-	const rounds = 20
-	for name, head := range map[string]string{
-		"a known length": "Content-Length: 400000\n\n",
-		"chunks":         "Transfer-Encoding: chunked\n\n61A80\n", // one chunk of as many
-	} {
-		t.Run(name, func(t *testing.T) {
-			forEach(t, func(t *testing.T, impl implementation) {
-				rg := newRig(t, impl, func(c *wire) {
-					if _, err := c.head(); err == nil {
-						c.send(refusal)
-					}
-				})
-				var clients sync.WaitGroup
-				for range 16 {
-					clients.Go(func() {
-						for range rounds {
-							refused(t, rg, head)
-						}
-					})
-				}
-				clients.Wait()
-			})
-		})
-	}
-}
-
-func refused(t *testing.T, rg *rig, head string) {
-	c := rg.client()
-	c.send("POST / HTTP/1.1\nHost: a.example\n" + head)
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		_, _ = c.Write(make([]byte, 400000)) // fails when the proxy closes
-	}()
-	if got, err := c.message(false); !strings.HasPrefix(got, "HTTP/1.1 413 ") || !strings.HasSuffix(got, "\nbig") {
-		t.Errorf("got %q (%v)", got, err)
-	}
-	_ = c.Close()
-	<-written
 }
 
 func TestExpectContinue(t *testing.T) {
