@@ -60,7 +60,7 @@ func prepareHeader(own, answer http.Header) {
 		delete(answer, headerRequestID) // one of them, not both
 	}
 	if _, typed := answer["Content-Type"]; !typed {
-		own["Content-Type"] = nil // net/http would guess one
+		own["Content-Type"] = nil // the server would guess one
 	}
 }
 
@@ -110,7 +110,7 @@ func (c *call) pump() bool {
 			return false
 		}
 	}
-	// Otherwise net/http would put a length in the place of chunks.
+	// Otherwise the server would put a length in the place of chunks.
 	return f.Kind != http1.Chunked || flushed || c.flush()
 }
 

@@ -15,20 +15,20 @@
 // own for http:// and unix:// upstreams: no goroutine for a connection, none for
 // a request without a body, one write for the header and what is there of the
 // body, the answer's header taken apart where it was read. It leaves upgrades to
-// std. Both follow the same rules; the conformance table is run over both and
-// names each difference with its reason, most of them answers that net/http
-// repairs and lean refuses.
+// std. Both follow the same rules; the conformance table is run over both, behind
+// the sidecar's server, and names each difference with its reason, most of them
+// answers that net/http repairs and lean refuses.
 //
 // # When the upstream is down
 //
 // A refused dial is answered at once with 502, an upstream that does not answer
 // in Config.Timeout with 504. An app that shuts down refuses connections and
 // still serves those it has: with lean, a request whose dial was refused waits for
-// up to 250 ms for one that another request gives back. *Error tells whether a byte of the request
-// reached a connection, which decides whether it may be sent again. An answer
-// that breaks off aborts the client's connection, so that a part never looks
-// like the whole: ServeHTTP panics with http.ErrAbortHandler, which net/http
-// expects and other callers must recover.
+// up to 250 ms for one that another request gives back. *Error tells whether a byte
+// of the request reached a connection, which decides whether it may be sent
+// again. An answer that breaks off aborts the client's connection, so that a
+// part never looks like the whole: ServeHTTP panics with http.ErrAbortHandler,
+// which servers expect and other callers must recover.
 //
 // # Repeated requests
 //

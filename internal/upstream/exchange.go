@@ -184,8 +184,9 @@ func (ex *exchange) gotInformational(code int, header textproto.MIMEHeader) erro
 	return nil
 }
 
-// sayContinue asks the client for the body before that is read. net/http would
-// do so by itself, but beside another 1xx that is written at the same time.
+// sayContinue asks the client for the body before that is read. A server
+// would do so by itself, net/http's beside another 1xx that is written at the
+// same time.
 func (ex *exchange) sayContinue() {
 	ex.early.Lock()
 	defer ex.early.Unlock()
@@ -240,9 +241,8 @@ const (
 )
 
 // answering is called before the header goes to the client. When the client's
-// body has not ended, the connection ends with the answer: else net/http would
-// read on before it writes, and what remains of a body that nobody reads, or
-// that is malformed, must not be taken for a request.
+// body has not ended, the connection ends with the answer: what remains of a
+// body that nobody reads, or that is malformed, must not be taken for a request.
 func (ex *exchange) answering() {
 	if ex.body != nil && !ex.body.ended.Load() && ex.in.ProtoMajor == 1 {
 		ex.ahead = true
@@ -251,15 +251,15 @@ func (ex *exchange) answering() {
 }
 
 // linger is called after an answer, and leaves the rest of the client's body to
-// net/http, for a while. No read of ours may be under way then: net/http would
-// cut it short and wait for the rest without a bound.
+// the server, for a while. No read of ours may be under way then: the request is
+// about to be another's.
 func (ex *exchange) linger() {
 	if !ex.ahead {
 		return
 	}
 	rc := http.NewResponseController(ex.w)
 	if rc.SetReadDeadline(time.Now().Add(handoverTime)) != nil {
-		return // not below an http.Server
+		return // not below a server
 	}
 	ex.body.stop(2 * handoverTime)
 	_ = rc.SetReadDeadline(time.Now().Add(lingerTime)) // as before
@@ -272,18 +272,18 @@ func (ex *exchange) failure(err error) *Error {
 	cut := false
 	if ex.body != nil {
 		if cut = ex.body.wasCut(); !cut && ex.in.Context().Err() != nil {
-			ex.body.stop(handoverTime) // net/http cancels before a read that failed returns
+			ex.body.stop(handoverTime) // a server may cancel before a read that failed returns
 		}
 		bodyErr = ex.body.failed()
 	}
 	switch {
 	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
 		e.Kind = Timeout
-	case cut: // by us, whatever net/http makes of it
+	case cut: // by us, whatever the server makes of it
 		e.Kind = NoAnswer
 	case bodyErr != nil && !clientLeft(bodyErr):
 		e.Kind, e.Err = BadRequest, bodyErr
-	case bodyErr != nil || ex.in.Context().Err() != nil: // net/http cancels for both
+	case bodyErr != nil || ex.in.Context().Err() != nil: // a server may cancel for both
 		e.Kind = Gone
 	case dialTimedOut(err):
 		e.Kind = Timeout
