@@ -132,7 +132,7 @@ const (
 	told         = "what is no length is dropped, and a short answer told its own"
 	framed       = "how an answer ends is the server's alone to say"
 	like200      = "a 304 may have the fields that 200 would have (RFC 9110 section 15.4.5): caches update theirs"
-	tooEarly     = "a trailer is sent once, behind the body"
+	tooEarly     = "a trailer is sent once, behind the body; names are announced in one form, and none that frame"
 )
 
 // onlyReader keeps io.Copy from being clever.
@@ -222,7 +222,11 @@ func headerRows() []row {
 			w.Header()["Content-Type"] = nil
 			_, _ = io.WriteString(w, "ok")
 		}),
-		answered("a field Trailer without chunks", set("Trailer", "")),
+		differing(answered("an empty Trailer", set("Trailer", "")), "it announces nothing",
+			"Content-Type: text/plain\nTrailer: \nTransfer-Encoding: chunked\n", "Content-Length: 2\nContent-Type: text/plain\n"),
+		differing(answered("a length in small letters", set("content-length", "5")), framed, "content-length: 5\n", ""),
+		differing(answered("a coding in capitals", set("TRANSFER-ENCODING", "chunked")), framed, "TRANSFER-ENCODING: chunked\n", ""),
+		differing(answered("options in small letters", set("connection", "close")), framed, "connection: close\n", ""),
 	}
 }
 
@@ -278,15 +282,17 @@ func trailerRows() []row {
 			w.Header().Set(http.TrailerPrefix+"X-T", "1")
 		}
 	}
-	early := func(r row) row { return differing(r, tooEarly, "X-T: too early\n", "") }
+	early := func(r row, pairs ...string) row {
+		return differing(r, tooEarly, append(pairs, "X-T: too early\n", "")...)
+	}
 	return []row{
 		early(answered("announced", announced("X-T", "hello"))),
-		early(answered("announced in any case", announced("x-t, x-u", "hello"))),
+		early(answered("announced in any case", announced("x-t, x-u", "hello")), "x-t, x-u", "X-T, X-U"),
 		early(answered("announced, without a body", announced("X-T", ""))),
 		early(answered("announced, a long body", announced("X-T, X-U", strings.Repeat("x", 5000)))),
 		answered("announced and never set", announced("X-V", "hello")),
-		early(answered("announced names that frame", announced("Content-Length, Transfer-Encoding, X-T", "hello"))),
-		early(answered("announced with a name that is none", announced("X T, X-T", "hello"))),
+		early(answered("announced names that frame", announced("Content-Length, Transfer-Encoding, X-T", "hello")), "Content-Length, Transfer-Encoding, ", ""),
+		early(answered("announced with a name that is none", announced("X T, X-T", "hello")), "X T, ", ""),
 		early(headed("announced", announced("X-T", "hello"))),
 		early(row{name: "announced to HTTP/1.0", send: old, handler: announced("X-T", "hello")}),
 		answered("prefixed", prefixed(true, "hello")),

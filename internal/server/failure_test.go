@@ -46,27 +46,39 @@ func TestClientThatLeavesCancelsItsRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			begun, seen := make(chan struct{}), make(chan time.Time, 1)
-			addr := serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if isProbe(w, r) {
-					return
+			took := tc.limit + 1
+			for range 3 { // a busy machine may be late once
+				if took > tc.limit {
+					took = leaving(t, tc.send, tc.after, tc.leave)
 				}
-				_, _ = io.Copy(io.Discard, r.Body)
-				close(begun)
-				<-r.Context().Done()
-				seen <- time.Now()
-			}))
-			c := dial(t, addr)
-			c.send(tc.send)
-			wait(t, "the handler", begun)
-			time.Sleep(tc.after)
-			left := time.Now()
-			tc.leave(c)
-			if took := wait(t, "the context to end", seen).Sub(left); took > tc.limit {
+			}
+			if took > tc.limit {
 				t.Errorf("seen after %v, want at most %v", took, tc.limit)
 			}
 		})
 	}
+}
+
+// leaving is how long it takes until a handler hears that its client has left,
+// which it does after a while.
+func leaving(t *testing.T, send string, after time.Duration, leave func(*wire)) time.Duration {
+	t.Helper()
+	begun, seen := make(chan struct{}), make(chan time.Time, 1)
+	c := dial(t, serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isProbe(w, r) {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(begun)
+		<-r.Context().Done()
+		seen <- time.Now()
+	})))
+	c.send(send)
+	wait(t, "the handler", begun)
+	time.Sleep(after)
+	left := time.Now()
+	leave(c)
+	return wait(t, "the context to end", seen).Sub(left)
 }
 
 // A client that closes its half, having asked all that it will, may wait for
@@ -406,6 +418,40 @@ func TestServeAfterClose(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 	wait(t, "the listener to be closed", inner.closed)
+}
+
+// A lateListener accepts one more connection at the moment it is closed.
+type lateListener struct {
+	*pipes
+	accepting chan struct{}
+}
+
+func (l lateListener) Accept() (net.Conn, error) {
+	select {
+	case l.accepting <- struct{}{}:
+		<-l.closed
+		return <-l.conns, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func TestConnectionThatIsAcceptedTooLateIsClosed(t *testing.T) {
+	client, conn := net.Pipe()
+	ln := lateListener{&pipes{conns: make(chan net.Conn, 1), closed: make(chan struct{})}, make(chan struct{})}
+	ln.conns <- conn
+	srv := newServer(http.HandlerFunc(echo))
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	wait(t, "Accept", ln.accepting)
+	_ = srv.Close()
+	if err := wait(t, "Serve", served); !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+	_ = client.SetReadDeadline(time.Now().Add(patience / 10))
+	if n, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("%d, %v", n, err)
+	}
 }
 
 func TestPanicsAreLoggedAndAbortsAreNot(t *testing.T) {

@@ -35,10 +35,10 @@ var (
 	programSizes    = []int{0, 1, 100, 2047, 2048, 2049, 5000, 70000}
 	programNames    = []string{
 		"Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "Trailer", "X-T", http.TrailerPrefix + "X-U", "Content-Encoding",
-		"Date", "X A", "X-A\r\nX-B",
+		"Date", "content-length", "X A", "X-A\r\nX-B",
 	}
 	programValues = []string{
-		"", "0", "5", "100", "2048", "5000", "-1", "+5", "5, 5", "chunked", "identity", "gzip", "close", "keep-alive", "x-a, close", "X-T", "X-T, X-V",
+		"", "0", "5", "100", "2048", "5000", "-1", "+5", "5, 5", "chunked", "identity", "gzip", "close", "keep-alive", "x-a, close", "X-T", "X-T, Content-Length,",
 		"a\r\nContent-Length: 5", "\x00", " 5",
 	}
 )

@@ -302,3 +302,39 @@ func TestEndKeepAlive(t *testing.T) {
 		<-served
 	})
 }
+
+// A request may be about to come on a connection that is new, for a while.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		srv := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release; echo(w, r) }))
+		ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		served := make(chan error)
+		go func() { served <- srv.Serve(ln) }()
+		const grace = time.Second
+		busy := func(when string, want bool) {
+			synctest.Wait()
+			if got := srv.Busy(grace); got != want {
+				t.Errorf("%s: %v", when, got)
+			}
+		}
+		busy("no connection", false)
+		client, conn := net.Pipe()
+		ln.conns <- conn
+		busy("a new connection", true)
+		time.Sleep(grace)
+		busy("a silent connection", false)
+		c := &pipeClient{client, newReader(client)}
+		c.send(t, "G")
+		busy("the first byte of a request", true)
+		c.send(t, get[1:])
+		busy("a request", true)
+		close(release)
+		c.answer(t)
+		busy("an idle connection", false)
+		_ = c.Close()
+		busy("a connection that ended", false)
+		_ = srv.Close()
+		<-served
+	})
+}
