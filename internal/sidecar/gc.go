@@ -63,10 +63,14 @@ func (c *collector) pace() {
 }
 
 // percentFor is the pace at which live bytes grow to smallHeap, in steps that
-// are not taken all the time.
+// are not taken all the time. Before the first collection nothing is known to
+// live, and Go collects at its percentage of 4 MiB.
 func percentFor(live uint64) int {
-	const step = 50
-	percent := 1000
+	const (
+		step  = 50
+		first = 4 << 20
+	)
+	percent := 100 * smallHeap / first
 	if live > 0 {
 		percent = int(min(smallHeap*100/live, 1100)) - 100
 	}

@@ -13,7 +13,7 @@ func TestHeapGrowsToTheSmallHeapAndByHalfBeyond(t *testing.T) {
 		live    uint64
 		percent int
 	}{
-		{"nothing known yet", 0, 1000},
+		{"nothing known yet", 0, 500},
 		{"next to nothing", 1 * mib, 1000},
 		{"a small part", 4 * mib, 400},
 		{"a third", 7 * mib, 150},
