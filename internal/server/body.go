@@ -142,9 +142,6 @@ func (b *body) rest() bool {
 	if b.over.Load() {
 		return true
 	}
-	if b.expects {
-		return false
-	}
 	until := time.Now().Add(b.c.server.cfg.RestTimeout)
 	for n := 0; n < maxRest; {
 		b.piece = nil

@@ -226,6 +226,7 @@ func headerRows() []row {
 			"Content-Type: text/plain\nTrailer: \nTransfer-Encoding: chunked\n", "Content-Length: 2\nContent-Type: text/plain\n"),
 		differing(answered("a length in small letters", set("content-length", "5")), framed, "content-length: 5\n", ""),
 		differing(answered("a coding in capitals", set("TRANSFER-ENCODING", "chunked")), framed, "TRANSFER-ENCODING: chunked\n", ""),
+		differing(answered("a length in mixed letters", set("Content-length", "5")), framed, "Content-length: 5\n", ""),
 		differing(answered("options in small letters", set("connection", "close")), framed, "connection: close\n", ""),
 	}
 }

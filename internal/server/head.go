@@ -39,7 +39,9 @@ func (d *head) begin(b []byte, status int, h http.Header) []byte {
 	b = append(b, "\r\n"...)
 	for _, line := range h["Trailer"] {
 		for name := range strings.SplitSeq(line, ",") {
-			d.announced = append(d.announced, http.CanonicalHeaderKey(strings.Trim(name, " \t")))
+			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); isToken(name) && !framing(name) {
+				d.announced = append(d.announced, name)
+			}
 		}
 	}
 	d.trailers = len(d.announced) > 0
@@ -53,6 +55,9 @@ func (d *head) begin(b []byte, status int, h http.Header) []byte {
 	slices.Sort(names) // for whoever reads or compares answers
 	for _, name := range names {
 		b = appendField(b, name, h[name])
+	}
+	if len(d.announced) > 0 {
+		b = append(append(append(b, "Trailer: "...), strings.Join(d.announced, ", ")...), "\r\n"...)
 	}
 	return b
 }
@@ -69,7 +74,7 @@ func (d *head) keeps(name string, values []string) bool {
 		d.has.date = true
 	case "Content-Length":
 		return len(values) == 1 && d.status >= 200 && d.status != http.StatusNoContent
-	case "Transfer-Encoding":
+	case "Transfer-Encoding", "Trailer":
 		return false
 	case "Connection":
 		d.close = d.close || names(values, "close")
@@ -79,6 +84,9 @@ func (d *head) keeps(name string, values []string) bool {
 	if strings.HasPrefix(name, http.TrailerPrefix) {
 		d.trailers = true
 		return false
+	}
+	if aliases(name) {
+		return false // it would be there twice
 	}
 	return len(d.announced) == 0 || !slices.Contains(d.announced, name)
 }
@@ -159,6 +167,16 @@ func (d *head) trailer(b []byte, h http.Header) []byte {
 		}
 	}
 	return append(b, "\r\n"...)
+}
+
+// aliases reports whether name, which is none of these names, is one of them in
+// other letters.
+func aliases(name string) bool {
+	switch len(name) {
+	case len("Trailer"), len("Connection"), len("Content-Length"), len("Transfer-Encoding"):
+		return framing(name) || http1.EqualFold(name, "Connection")
+	}
+	return false
 }
 
 // framing names fields that a trailer must not have.

@@ -71,6 +71,9 @@ func (w *response) serve(framed http1.Body) bool {
 		return false
 	}
 	whole := returned && w.finish()
+	if w.taken() {
+		return false
+	}
 	c.limits.forget()
 	if w.body != nil {
 		w.body.takeBack()
@@ -359,6 +362,9 @@ func (w *response) Flush() { _ = w.FlushError() }
 func (w *response) finish() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.hijacked {
+		return false // on another goroutine, at the last moment
+	}
 	if w.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
