@@ -255,29 +255,49 @@ func TestNothingOfARequestReachesTheNext(t *testing.T) {
 	}
 }
 
+// The body's reader gets an error, the connection the rest of the body, and then
+// the next request.
 func TestReadsThatGoOnAfterTheHandlerAreEnded(t *testing.T) {
-	for name, send := range map[string]string{
-		"a length": "POST /first HTTP/1.1\nHost: a\nContent-Length: 50\n\nhi",
-		"chunks":   "POST /first HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n32\nhi",
-		"asked":    "POST /first HTTP/1.1\nHost: a\nContent-Length: 50\nExpect: 100-continue\n\n",
+	got := make(chan string, 1)
+	srv := server.New(server.Config{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isProbe(w, r) {
+				return
+			}
+			reading := make(chan struct{})
+			go func() {
+				_, _ = r.Body.Read(make([]byte, 2))
+				close(reading)
+				b, err := io.ReadAll(r.Body)
+				got <- fmt.Sprintf("%q %v", b, err != nil)
+			}()
+			<-reading
+			sayPlain(w, "early")
+		}),
+		HeaderTimeout: patience, IdleTimeout: patience, ClientTimeout: patience, RestTimeout: patience, MaxHeaderBytes: 1 << 10,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	ln := listen(t)
+	var running sync.WaitGroup
+	running.Go(func() { _ = srv.Serve(ln) })
+	defer running.Wait()
+	defer srv.Close()
+	for name, tc := range map[string]struct{ send, rest string }{
+		"a length": {"POST / HTTP/1.1\nHost: a\nContent-Length: 50\n\nhi", strings.Repeat("y", 48)},
+		"chunks":   {"POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n32\nhi", strings.Repeat("y", 48) + "\n0\n\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := make(chan string, 1)
-			c := dial(t, serve(t, ours(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/first" {
-					reading := make(chan struct{})
-					go func() {
-						close(reading)
-						b, err := io.ReadAll(r.Body)
-						got <- fmt.Sprintf("%q %v", b, err != nil)
-					}()
-					<-reading
-				}
-				sayPlain(w, r.URL.Path)
-			})))
-			c.send(send)
-			if s := wait(t, "the reader", got); !strings.HasSuffix(s, " true") {
+			c := dial(t, ln.Addr().String())
+			c.send(tc.send)
+			if m, err := c.message(false); err != nil || !strings.HasSuffix(m, "\n\nearly") {
+				t.Errorf("%q, %v", m, err)
+			}
+			if s := wait(t, "the reader", got); s != `"" true` {
 				t.Error(s)
+			}
+			c.send(tc.rest)
+			if f := c.fate(); f != "kept" {
+				t.Error(f)
 			}
 			_ = c.Close()
 		})
