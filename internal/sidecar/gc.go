@@ -63,16 +63,16 @@ func (c *collector) pace() {
 }
 
 // percentFor is the pace at which live bytes grow to smallHeap, in steps that
-// are not taken all the time. Before the first collection nothing is known to
-// live, and Go collects at its percentage of 4 MiB.
+// are not taken all the time. However little lives, Go collects at its
+// percentage of 4 MiB or later.
 func percentFor(live uint64) int {
 	const (
 		step  = 50
-		first = 4 << 20
+		least = 4 << 20
 	)
-	percent := 100 * smallHeap / first
+	percent := 100 * smallHeap / least
 	if live > 0 {
-		percent = int(min(smallHeap*100/live, 1100)) - 100
+		percent = min(percent, int(min(smallHeap*100/live, 1100))-100)
 	}
 	return max(percent/step*step, 100)
 }

@@ -14,7 +14,7 @@ func TestHeapGrowsToTheSmallHeapAndByHalfBeyond(t *testing.T) {
 		percent int
 	}{
 		{"nothing known yet", 0, 500},
-		{"next to nothing", 1 * mib, 1000},
+		{"next to nothing", 1 * mib, 500},
 		{"a small part", 4 * mib, 400},
 		{"a third", 7 * mib, 150},
 		{"half", 10 * mib, 100},
