@@ -80,7 +80,7 @@ func (c *conn) serve() {
 			return
 		}
 		next := w.serve(framed)
-		if taken = w.taken(); taken || !next || c.in.empty() && !c.idle() {
+		if taken = w.hijacked.Load(); taken || !next || c.in.empty() && !c.idle() {
 			return
 		}
 	}

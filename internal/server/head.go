@@ -174,15 +174,19 @@ func (d *head) trailer(b []byte, h http.Header) []byte {
 func aliases(name string) bool {
 	switch len(name) {
 	case len("Trailer"), len("Connection"), len("Content-Length"), len("Transfer-Encoding"):
-		return framing(name) || http1.EqualFold(name, "Connection")
+		switch http.CanonicalHeaderKey(name) {
+		case "Trailer", "Connection", "Content-Length", "Transfer-Encoding":
+			return true
+		}
 	}
 	return false
 }
 
-// framing names fields that a trailer must not have.
+// framing names fields that a trailer must not have, since they say how a
+// message, or its connection, goes on.
 func framing(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
-	case "Transfer-Encoding", "Content-Length", "Trailer":
+	case "Transfer-Encoding", "Content-Length", "Trailer", "Connection", "Host", "Te", "Upgrade":
 		return true
 	}
 	return false

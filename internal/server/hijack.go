@@ -18,7 +18,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.hijacked:
+	case w.hijacked.Load():
 		return nil, nil, http.ErrHijacked
 	case w.over:
 		return nil, nil, errOver
@@ -29,7 +29,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		w.send()
 	}
-	w.hijacked = true
+	w.hijacked.Store(true)
 	w.release(&w.out)
 	w.release(&w.held)
 	c := w.c

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/http1"
@@ -27,7 +28,7 @@ type response struct {
 	isHead bool // of the request, which handlers may change
 	isOld  bool // it is HTTP/1.0
 
-	hijacked bool // guarded by mu until the handler has returned
+	hijacked atomic.Bool // set with mu held
 
 	mu      sync.Mutex
 	over    bool // the handler has returned
@@ -67,11 +68,11 @@ func (w *response) serve(framed http1.Body) bool {
 	c.watch.begin(cancel, w.body)
 	returned := c.call(w, r)
 	c.watch.end()
-	if w.taken() {
+	if w.hijacked.Load() {
 		return false
 	}
 	whole := returned && w.finish()
-	if w.taken() {
+	if w.hijacked.Load() {
 		return false
 	}
 	c.limits.forget()
@@ -95,7 +96,7 @@ func (w *response) abort() {
 	defer w.mu.Unlock()
 	w.over = true
 	switch {
-	case w.hijacked || !w.head.complete:
+	case w.hijacked.Load() || !w.head.complete:
 	case w.ending == http1.UntilClose:
 		w.c.reset()
 	case w.ending == http1.Chunked || w.written < w.length && !w.isHead:
@@ -103,13 +104,6 @@ func (w *response) abort() {
 	}
 	w.release(&w.out)
 	w.release(&w.held)
-}
-
-// taken reports whether the connection was taken over.
-func (w *response) taken() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.hijacked
 }
 
 // Header implements http.ResponseWriter.
@@ -124,7 +118,7 @@ func (w *response) WriteHeader(status int) {
 
 func (w *response) writeHeader(status int) {
 	switch {
-	case w.over || w.hijacked || w.status != 0:
+	case w.over || w.hijacked.Load() || w.status != 0:
 	case status < 100 || status > 999:
 		panic(fmt.Sprintf("server: invalid status %d", status))
 	case status < 200 && status != http.StatusSwitchingProtocols:
@@ -166,7 +160,7 @@ func (w *response) inform(status int) {
 func (w *response) sayContinue() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.asked && !w.over && !w.hijacked {
+	if !w.asked && !w.over && !w.hijacked.Load() {
 		w.asked = true
 		w.send([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 	}
@@ -176,7 +170,7 @@ func (w *response) sayContinue() {
 func (w *response) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.hijacked {
+	if w.hijacked.Load() {
 		return 0, http.ErrHijacked
 	}
 	if w.over {
@@ -340,7 +334,7 @@ func (w *response) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.hijacked:
+	case w.hijacked.Load():
 		return http.ErrHijacked
 	case w.over:
 		return errOver
@@ -362,7 +356,7 @@ func (w *response) Flush() { _ = w.FlushError() }
 func (w *response) finish() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.hijacked {
+	if w.hijacked.Load() {
 		return false // on another goroutine, at the last moment
 	}
 	if w.status == 0 {
@@ -399,7 +393,7 @@ func (w *response) SetWriteDeadline(t time.Time) error { return w.deadline(t, w.
 func (w *response) deadline(t time.Time, ask func(time.Time) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.over || w.hijacked {
+	if w.over || w.hijacked.Load() {
 		return errOver
 	}
 	return ask(t)

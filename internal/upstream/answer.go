@@ -182,21 +182,18 @@ func (a *answer) announce() error {
 	return nil
 }
 
-// lengthOf returns Content-Length, or -1 without one. The same one twice is one.
+// lengthOf returns Content-Length, or -1 without one.
 func lengthOf(h http.Header) (int64, error) {
 	lines := h["Content-Length"]
-	if len(lines) == 0 {
+	switch len(lines) {
+	case 0:
 		return -1, nil
-	}
-	for _, line := range lines[1:] {
-		if line != lines[0] {
+	case 1:
+		n, err := strconv.ParseUint(lines[0], 10, 63)
+		if err != nil {
 			return 0, errLength
 		}
+		return int64(n), nil
 	}
-	h["Content-Length"] = lines[:1]
-	n, err := strconv.ParseUint(lines[0], 10, 63)
-	if err != nil {
-		return 0, errLength
-	}
-	return int64(n), nil
+	return 0, errLength
 }

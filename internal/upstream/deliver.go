@@ -18,10 +18,12 @@ func (c *call) deliver() {
 	if c.lean.config.OnResponse != nil {
 		c.lean.config.OnResponse(c.in, a.status, a.header)
 	}
-	removeReserved(c.config, a.header)
 	own := c.w.Header()
 	prepareHeader(own, a.header)
 	for name, values := range a.header {
+		if c.config.Reserved != nil && c.config.Reserved(name) {
+			continue
+		}
 		if prior := own[name]; len(prior) > 0 {
 			values = append(slices.Clip(prior), values...)
 		}

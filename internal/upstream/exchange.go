@@ -57,7 +57,6 @@ type exchange struct {
 	}
 
 	begun   bool  // the answer's header goes to the client
-	ahead   bool  // it goes before the client's body has ended
 	readErr error // of the answer's body, other than its end
 }
 
@@ -230,39 +229,17 @@ func (ex *exchange) returned() {
 	ex.early.Unlock()
 }
 
-const (
-	// lingerTime is how long the rest of a body is taken after an answer that
-	// came before its end: closing at once would reset the connection, and the
-	// client could lose the answer.
-	lingerTime = 500 * time.Millisecond
-
-	// handoverTime is how long a read of the body that has begun may go on.
-	handoverTime = 20 * time.Millisecond
-)
+// handoverTime is how long a read of the client's body that has begun may go on
+// once the context of its request has ended.
+const handoverTime = 20 * time.Millisecond
 
 // answering is called before the header goes to the client. When the client's
 // body has not ended, the connection ends with the answer: what remains of a
 // body that nobody reads, or that is malformed, must not be taken for a request.
 func (ex *exchange) answering() {
 	if ex.body != nil && !ex.body.ended.Load() && ex.in.ProtoMajor == 1 {
-		ex.ahead = true
 		ex.w.Header().Set("Connection", "close")
 	}
-}
-
-// linger is called after an answer, and leaves the rest of the client's body to
-// the server, for a while. No read of ours may be under way then: the request is
-// about to be another's.
-func (ex *exchange) linger() {
-	if !ex.ahead {
-		return
-	}
-	rc := http.NewResponseController(ex.w)
-	if rc.SetReadDeadline(time.Now().Add(handoverTime)) != nil {
-		return // not below a server
-	}
-	ex.body.stop(2 * handoverTime)
-	_ = rc.SetReadDeadline(time.Now().Add(lingerTime)) // as before
 }
 
 // failure tells what an error of RoundTrip means.
@@ -322,9 +299,15 @@ func (ex *exchange) cutShort() {
 // aborted tells why an answer that had begun did not reach the client whole.
 func (ex *exchange) aborted() *Error {
 	e := &Error{Kind: Truncated, Written: true, Err: ex.readErr}
+	var bodyErr error
+	if ex.body != nil {
+		bodyErr = ex.body.failed()
+	}
 	switch {
 	case ex.dog.hasExpired() || errors.Is(ex.in.Context().Err(), context.DeadlineExceeded):
 		e.Kind, e.Err = Timeout, errSlow
+	case bodyErr != nil && !clientLeft(bodyErr):
+		e.Kind, e.Err = BadRequest, bodyErr
 	case ex.readErr == nil || ex.in.Context().Err() != nil:
 		e.Kind, e.Err = Gone, context.Cause(ex.in.Context())
 		if e.Err == nil {

@@ -21,12 +21,21 @@ func removeHopByHop(h http.Header) {
 	for name := range connectionOptions(h) {
 		h.Del(name)
 	}
-	for _, name := range []string{
-		"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	} {
-		delete(h, name)
+	for name := range h {
+		if hopByHop(name) {
+			delete(h, name)
+		}
 	}
+}
+
+// hopByHop reports whether the field always ends at this hop.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
 }
 
 // connectionOptions yields the names in Connection.

@@ -35,7 +35,7 @@ type inboxes struct {
 func (p *inboxes) get() *inbox {
 	in, ok := p.pool.Get().(*inbox)
 	if !ok {
-		in = &inbox{head: make([]byte, 0, headSize), small: make([]byte, inboxSize), header: make(http.Header, 16)}
+		in = &inbox{head: make([]byte, 0, headSize), small: make([]byte, inboxSize), header: make(http.Header, 8)}
 	}
 	in.buf = in.small
 	return in

@@ -72,6 +72,5 @@ func (l *lean) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		c.deliver()
 	}
-	c.linger()
 	c.settled = true
 }

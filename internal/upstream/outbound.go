@@ -93,12 +93,10 @@ func appendHeader(b []byte, h http.Header) ([]byte, bool) {
 // appendHead itself.
 func ownField(name string) bool {
 	switch name {
-	case "Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Host", "Content-Length", headerForwarded, headerXFF, headerXFHost, headerXFProto:
+	case "Host", "Content-Length", headerForwarded, headerXFF, headerXFHost, headerXFProto:
 		return true
 	}
-	return false
+	return hopByHop(name)
 }
 
 // droppedFields returns the fields that Connection makes hop-by-hop, and that

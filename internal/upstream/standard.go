@@ -101,12 +101,14 @@ func (s *standard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer ex.end()
 	returned := false
 	defer func() {
-		if ex.begun && (!returned || ex.readErr != nil) {
+		if ex.begun && !returned {
 			ex.cutShort()
 		}
 	}()
 	ex.once = wantsFreshConn(r.Context())
-	out := r.WithContext(ex)
+	// Without a server in its context, httputil.ReverseProxy would return from an
+	// answer that broke off as from a whole one.
+	out := r.WithContext(context.WithValue(ex, http.ServerContextKey, (*http.Server)(nil)))
 	if _, asked := r.Header["Upgrade"]; asked {
 		if ex.upgrade = mayUpgrade(r) && !s.target.h2c; ex.upgrade {
 			ex.w = &upgradeWriter{httpx.NewRecorder(w)}
@@ -117,11 +119,6 @@ func (s *standard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.proxy.ServeHTTP(ex.w, out)
 	returned = true
-	ex.linger()
-	if ex.readErr != nil {
-		// httputil.ReverseProxy panics by itself only below an http.Server.
-		panic(http.ErrAbortHandler)
-	}
 }
 
 func (s *standard) rewrite(pr *httputil.ProxyRequest) {

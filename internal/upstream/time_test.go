@@ -269,12 +269,11 @@ func TestClientThatStallsInItsBodyIsTheSlowOne(t *testing.T) {
 	})
 }
 
+// On sockets: httputil.ReverseProxy has a timer that waits for a mutex, which
+// stops a bubble's clock.
 func TestClientThatTakesNothingIsGivenUp(t *testing.T) {
 	forEach(t, func(t *testing.T, impl implementation) {
-		if impl.name == upstream.TransportStandard {
-			t.Skip("std does not tell of a write that failed")
-		}
-		timed(t, impl, func(c *wire) {
+		rg := newRig(t, impl, func(c *wire) {
 			_, _ = c.message(false)
 			c.send("HTTP/1.1 200 OK\nContent-Type: a/b\n\n")
 			for piece := make([]byte, 64<<10); ; {
@@ -282,25 +281,23 @@ func TestClientThatTakesNothingIsGivenUp(t *testing.T) {
 					return
 				}
 			}
-		}, func(rg *timedRig) {
-			c := rg.client()
-			c.send(get)
-			if _, err := c.head(); err != nil {
+		}, withClientTimeout(300*time.Millisecond))
+		c := rg.client()
+		c.send(get)
+		if _, err := c.head(); err != nil {
+			t.Error(err)
+		}
+		select {
+		case err := <-rg.aborts:
+			if err.Kind != upstream.Gone {
 				t.Error(err)
 			}
-			began := time.Now()
-			select {
-			case err := <-rg.aborts:
-				if err.Kind != upstream.Gone || !within(time.Since(began), clientTimeout) {
-					t.Errorf("%v after %v", err, time.Since(began))
-				}
-			case <-time.After(2 * clientTimeout):
-				t.Error("it is not reported")
-			}
-			if _, _, err := c.chunks(); err == nil {
-				t.Error("a part looks like the whole")
-			}
-		})
+		case <-time.After(20 * time.Second):
+			t.Error("it is not reported")
+		}
+		if _, _, err := c.chunks(); err == nil {
+			t.Error("a part looks like the whole")
+		}
 	})
 }
 

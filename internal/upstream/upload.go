@@ -21,7 +21,7 @@ const (
 
 // An upload is the body of one request on its way to the upstream, on a
 // goroutine that ends with the body, with the connection, or with the reading
-// that exchange.linger stops.
+// that the server stops.
 type upload struct {
 	link    *link
 	body    *requestBody
