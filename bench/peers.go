@@ -89,6 +89,7 @@ func allPeers() []peer {
 		external(caddy, "keep-alive to the app, no log", "Caddyfile", func(p place) []string {
 			return []string{"run", "--config", p.path("Caddyfile"), "--adapter", "caddyfile"}
 		}),
+		self("relay", "a program in Go that passes bytes on and looks at none of them", "relay", http.StatusOK),
 		self(tuned, "httputil.ReverseProxy with a buffer pool and idle connections enough", "tuned", http.StatusOK),
 		self("httputil", "httputil.ReverseProxy with the default transport", "default", http.StatusOK),
 		sidecarPeer(bare, "the proxy alone: no limits, no flags, no log", embedded("handrail-bare.yaml")),

@@ -20,7 +20,7 @@ import (
 
 // serveCommand makes this program one of the servers of a run:
 //
-//	bench serve app|tuned|default|deny|deny-answer LISTEN [APP]
+//	bench serve app|relay|tuned|default|deny|deny-answer LISTEN [APP]
 const serveCommand = "serve"
 
 func serve(ctx context.Context, args []string) error {
@@ -39,9 +39,12 @@ func serve(ctx context.Context, args []string) error {
 		handler = http.HandlerFunc(denyOnly)
 	case "deny-answer":
 		handler = http.HandlerFunc(denyAnswer)
-	case "tuned", "default":
+	case "relay", "tuned", "default":
 		if len(args) < 3 {
 			return errors.New("serve: needs the app's address")
+		}
+		if kind == "relay" {
+			return serveRelay(ctx, ln, args[2])
 		}
 		if handler = newProxy(args[2]); kind == "tuned" {
 			handler = newTunedProxy(args[2])
