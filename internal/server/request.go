@@ -28,7 +28,6 @@ var (
 	errLength      = &refusal{http.StatusBadRequest, "a malformed Content-Length, or several"}
 	errFraming     = &refusal{http.StatusBadRequest, "a Transfer-Encoding beside a Content-Length, or in HTTP/1.0"}
 	errCoding      = &refusal{http.StatusNotImplemented, "a transfer coding other than chunked"}
-	errTrailer     = &refusal{http.StatusBadRequest, "a trailer that names what frames, or too much"}
 	errExpect      = &refusal{http.StatusExpectationFailed, "an expectation other than 100-continue"}
 )
 
@@ -266,30 +265,20 @@ func frame(r *http.Request) (http1.Body, error) {
 	return http1.Body{Kind: http1.Length, Left: n}, nil
 }
 
-// maxAnnounced bounds the names of one Trailer.
-const maxAnnounced = 100
-
 // announce moves the names of Trailer from the header into r.Trailer.
 func announce(r *http.Request) error {
-	lines := r.Header["Trailer"]
-	if len(lines) == 0 {
+	lines, ok := r.Header["Trailer"]
+	if !ok {
 		return nil
 	}
 	delete(r.Header, "Trailer")
-	r.Trailer = http.Header{}
-	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); name == "" {
-				continue
-			}
-			switch name {
-			case "Transfer-Encoding", "Trailer", "Content-Length":
-				return errTrailer
-			}
-			if r.Trailer[name] = nil; len(r.Trailer) > maxAnnounced {
-				return errTrailer
-			}
-		}
+	names, err := http1.TrailerNames(lines)
+	if err != nil {
+		return refusalOf(err)
+	}
+	r.Trailer = make(http.Header, len(names))
+	for _, name := range names {
+		r.Trailer[name] = nil
 	}
 	return nil
 }

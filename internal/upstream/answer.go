@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/handrail-go/handrail/internal/http1"
 )
@@ -16,7 +15,6 @@ var (
 	errHeaderLong = errors.New("a header above the limit")
 	errLength     = errors.New("a malformed or ambiguous length of the answer")
 	errCoding     = errors.New("a transfer coding other than chunked")
-	errTrailer    = errors.New("a trailer that names what frames, or too much")
 )
 
 // An answer is the header of one response, and how its body ends.
@@ -58,9 +56,6 @@ func (s *headScan) next(b []byte) (bool, error) {
 	}
 	return done, err
 }
-
-// maxAnnounced bounds the names of one Trailer.
-const maxAnnounced = 100
 
 const statusBytes = len("HTTP/1.1 200")
 
@@ -162,24 +157,10 @@ func (a *answer) frame(method string) error {
 }
 
 // announce takes the names of Trailer out of the header.
-func (a *answer) announce() error {
-	lines := a.header["Trailer"]
+func (a *answer) announce() (err error) {
+	a.announced, err = http1.TrailerNames(a.header["Trailer"])
 	delete(a.header, "Trailer")
-	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); name == "" {
-				continue
-			}
-			switch name {
-			case "Transfer-Encoding", "Trailer", "Content-Length":
-				return errTrailer
-			}
-			if a.announced = append(a.announced, name); len(a.announced) > maxAnnounced {
-				return errTrailer
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 // lengthOf returns Content-Length, or -1 without one.
