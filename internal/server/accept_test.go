@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -164,8 +165,8 @@ func TestRefusalsAreReported(t *testing.T) {
 	srv := server.New(server.Config{
 		Handler: http.HandlerFunc(echo), HeaderTimeout: patience, IdleTimeout: patience, ClientTimeout: patience, RestTimeout: restTimeout,
 		MaxHeaderBytes: 1 << 10, Log: slog.New(slog.DiscardHandler),
-		OnRefused: func(remote net.Addr, status int, reason error) {
-			reports <- report{remote.String(), reason.Error(), status}
+		OnRefused: func(remote string, status int, reason error) {
+			reports <- report{remote, reason.Error(), status}
 		},
 	})
 	ln := listen(t)
@@ -187,5 +188,54 @@ func TestRefusalsAreReported(t *testing.T) {
 			t.Errorf("%q: %+v", send, got)
 		}
 		_ = c.Close()
+	}
+}
+
+// nowhere is a connection whose other end was reset before it was accepted.
+type nowhere struct{ net.Conn }
+
+func (nowhere) RemoteAddr() net.Addr { return nil }
+
+func TestConnectionWithoutAnAddressIsServed(t *testing.T) {
+	near, far := net.Pipe()
+	ln := &pipes{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	ln.conns <- nowhere{far}
+	srv := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "from "+r.RemoteAddr) }))
+	var running sync.WaitGroup
+	running.Go(func() { _ = srv.Serve(ln) })
+	defer running.Wait()
+	defer srv.Close()
+	c := &pipeClient{near, bufio.NewReader(near)}
+	c.send(t, get)
+	if status, body := c.answer(t); status != http.StatusOK || body != "from " {
+		t.Errorf("%d %q", status, body)
+	}
+}
+
+// Else a proxy would write to the app once for each of them.
+func TestSmallChunksAreReadTogether(t *testing.T) {
+	const chunks = 200
+	reads := make(chan int, 1)
+	srv := newServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n, buf := 0, make([]byte, 1<<10)
+		for err := error(nil); err == nil; n++ {
+			_, err = r.Body.Read(buf)
+		}
+		reads <- n
+	}))
+	near, far := net.Pipe()
+	ln := &pipes{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	ln.conns <- far
+	var running sync.WaitGroup
+	running.Go(func() { _ = srv.Serve(ln) })
+	defer running.Wait()
+	defer srv.Close()
+	c := &pipeClient{near, bufio.NewReader(near)}
+	c.send(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat("1\r\nx\r\n", chunks)+"0\r\n\r\n")
+	if status, _ := c.answer(t); status != http.StatusOK {
+		t.Errorf("%d", status)
+	}
+	if n := <-reads; n > 3 {
+		t.Errorf("%d reads of %d chunks that had come together", n, chunks)
 	}
 }

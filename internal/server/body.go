@@ -61,9 +61,16 @@ func (b *body) read(p []byte) (int, error) {
 			}
 		}
 	}
-	n := copy(p, b.piece)
-	b.piece = b.piece[n:]
-	if len(b.piece) == 0 && b.framed.Kind == http1.Length && b.framed.Over() {
+	n := 0
+	for { // all that is there, however small the chunks
+		m := copy(p[n:], b.piece)
+		b.piece = b.piece[m:]
+		n += m
+		if n == len(p) || b.c.in.empty() || b.take() != nil || len(b.piece) == 0 {
+			break // an error comes again
+		}
+	}
+	if len(b.piece) == 0 && b.framed.Over() {
 		return n, b.end()
 	}
 	return n, nil

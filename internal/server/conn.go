@@ -43,7 +43,10 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, nc: nc, ctx: contextOf(nc), remote: nc.RemoteAddr().String(), accepted: time.Now()}
+	c := &conn{server: s, nc: nc, ctx: contextOf(nc), accepted: time.Now()}
+	if remote := nc.RemoteAddr(); remote != nil { // nil: reset before it was accepted
+		c.remote = remote.String()
+	}
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw

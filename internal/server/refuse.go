@@ -25,7 +25,7 @@ func (c *conn) refuse(e *refusal) {
 		"Content-Length: " + strconv.Itoa(len(text)) + "\r\n" +
 		"Date: " + c.server.date.at(time.Now()) + "\r\nConnection: close\r\n\r\n" + text)
 	if c.server.cfg.OnRefused != nil {
-		c.server.cfg.OnRefused(c.nc.RemoteAddr(), e.status, e)
+		c.server.cfg.OnRefused(c.remote, e.status, e)
 	}
 	if c.write(1) == nil {
 		c.linger()

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/handrail-go/handrail/internal/http1"
 )
 
 // Config says what a Server does. Every time must be positive.
@@ -26,9 +28,10 @@ type Config struct {
 	// Log gets panics of the handler, other than http.ErrAbortHandler.
 	Log *slog.Logger
 
-	// OnRefused is told of what is not a request, with the status that answers
-	// it. Reason holds nothing of what the client sent. May be nil.
-	OnRefused func(remote net.Addr, status int, reason error)
+	// OnRefused is told of what is not a request, with the address that it came
+	// from and the status that answers it. Reason holds nothing of what the
+	// client sent. May be nil.
+	OnRefused func(remote string, status int, reason error)
 }
 
 // A Server serves HTTP/1.1 and 1.0. It is safe for concurrent use.
@@ -150,7 +153,11 @@ func (s *Server) Busy(grace time.Duration) bool {
 		case stateActive:
 			return true
 		case stateNew:
-			if time.Since(c.accepted) < grace {
+			if time.Since(c.accepted) < grace || c.peek() == http1.Bytes {
+				return true
+			}
+		case stateIdle: // one that was sent and is not read yet
+			if c.peek() == http1.Bytes {
 				return true
 			}
 		}

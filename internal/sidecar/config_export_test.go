@@ -22,3 +22,12 @@ func PrintedLog(log *slog.Logger) io.Writer { return printedLog{log} }
 
 // PercentFor is the pace of garbage collection.
 var PercentFor = percentFor
+
+// A DrainListener is drainListener.
+type DrainListener = drainListener
+
+// NewDrainListener is newDrainListener.
+var NewDrainListener = newDrainListener
+
+// Emptied is closed once Accept has handed out all that waited at Drain.
+func (l *drainListener) Emptied() <-chan struct{} { return l.empty }

@@ -13,6 +13,9 @@ const (
 	// firstRequestGrace is how long a connection that was just accepted has
 	// to send its request.
 	firstRequestGrace = 2 * time.Second
+	// acceptGrace is how long the server may take to accept what waited; it
+	// pauses for a second when descriptors are short.
+	acceptGrace = 2 * time.Second
 	// cutoffGrace is how long webhook deliveries have for their answer once
 	// the drain is over.
 	cutoffGrace = time.Second
@@ -33,6 +36,13 @@ func (s *Sidecar) drain(public *server.Server, ln *drainListener, appEnded, forc
 		return ErrForced
 	}
 	ln.Drain()
+	select {
+	case <-ln.empty: // the server has what waited
+	case <-time.After(acceptGrace):
+	case <-forced:
+		_ = public.Close()
+		return ErrForced
+	}
 	public.EndKeepAlive()
 
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Timeout)

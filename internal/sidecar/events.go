@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -113,12 +112,12 @@ func (s *Sidecar) onForwarded() {
 
 // onRefused is told of what was no request. It is counted like one; the log has
 // one line a second of it, since anybody can send such bytes at any rate.
-func (s *Sidecar) onRefused(remote net.Addr, status int, reason error) {
+func (s *Sidecar) onRefused(remote string, status int, reason error) {
 	s.metrics.OnRequest(observe.RequestEvent{
 		Method: observe.OtherMethod, Route: observe.Unmatched, Status: status, Outcome: observe.Completed,
 	})
 	if s.refusedLog.ok() {
-		s.log.Warn("what a client sent is not a request that is served", "reason", reason, "status", status, "peer", remote.String())
+		s.log.Warn("what a client sent is not a request that is served", "reason", reason, "status", status, "peer", remote)
 	}
 }
 

@@ -15,12 +15,15 @@ type drainListener struct {
 	*net.TCPListener
 	drained chan struct{} // closed once no more connections come
 
+	empty chan struct{} // closed once Accept has handed out all of them
+	once  sync.Once
+
 	mu      sync.Mutex
 	waiting []net.Conn // what waited when it was drained
 }
 
 func newDrainListener(ln *net.TCPListener) *drainListener {
-	return &drainListener{TCPListener: ln, drained: make(chan struct{})}
+	return &drainListener{TCPListener: ln, drained: make(chan struct{}), empty: make(chan struct{})}
 }
 
 // Accept returns what was waiting after Drain, then net.ErrClosed.
@@ -37,6 +40,7 @@ func (l *drainListener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
+		l.once.Do(func() { close(l.empty) })
 		return nil, net.ErrClosed
 	}
 	conn = l.waiting[0]
@@ -48,21 +52,25 @@ func (l *drainListener) Accept() (net.Conn, error) {
 // each other at once, and wakes Accept.
 func (l *drainListener) Drain() {
 	raw, err := l.SyscallConn()
+	l.mu.Lock() // Accept waits for what is collected
+	close(l.drained)
 	if err == nil {
-		l.mu.Lock()
 		_ = raw.Control(func(fd uintptr) {
 			for {
 				conn, err := acceptRaw(int(fd))
 				if err != nil {
 					break
 				}
+				if conn.RemoteAddr() == nil { // reset meanwhile
+					_ = conn.Close()
+					continue
+				}
 				l.waiting = append(l.waiting, conn)
 			}
 			_ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR)
 		})
-		l.mu.Unlock()
 	}
-	close(l.drained)
+	l.mu.Unlock()
 	_ = l.SetDeadline(time.Unix(1, 0))
 }
 
