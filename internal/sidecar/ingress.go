@@ -78,7 +78,10 @@ func (in *ingress) prepare(r *http.Request) {
 
 // cleanURL returns u with its path in the one form that counts.
 func (in *ingress) cleanURL(u *url.URL) (*url.URL, error) {
-	path := u.EscapedPath()
+	path := u.RawPath // as it came: EscapedPath would decode one that holds what it should not
+	if path == "" {
+		path = u.EscapedPath()
+	}
 	if path == "" && u.Host != "" {
 		path = "/" // absolute form without a path
 	}

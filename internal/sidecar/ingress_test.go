@@ -209,6 +209,7 @@ func TestPathsReachTheAppInOneForm(t *testing.T) {
 			{"a backslash", `/a\..\b`, refused, ""},
 			{"an escaped backslash", "/a%5c..%5Cb", refused, ""},
 			{"an escaped slash", "/a%2fb", refused, "/a%2Fb"},
+			{"an escaped slash beside what is not allowed", "/a%2fb|", refused, "/a%2Fb%7C"},
 			{"an escaped slash with dots", "/a%2F..%2f..%2fb", refused, refused},
 			{"dots with parameters", "/a/..;x/b", refused, ""},
 			{"no slash at the start", "a", refused, ""},
