@@ -63,13 +63,17 @@ type jam struct {
 	calls   sync.WaitGroup
 }
 
-func newJam(t *testing.T) *jam {
+// newJam calls before, for each, while the server still answers.
+func newJam(t *testing.T, before ...func(redis.UniversalClient)) *jam {
 	t.Helper()
 	server := testenv.Redis(t)
 	j := &jam{t: t, server: server, client: patientClient(t, server.URL()), sent: &pipelines{}}
 	j.client.AddHook(j.sent)
 	j.limiter = newLimiter(t, j.client)
 	allow(t, j.limiter, "warm", hourly(1))
+	for _, f := range before {
+		f(j.client)
+	}
 	j.server.Pause()
 	t.Cleanup(j.resume)
 	for i := range redislimit.MaxBatches {
@@ -215,7 +219,11 @@ func TestNoPlaceIsLostToCallersWhoLeave(t *testing.T) {
 }
 
 func TestAnErrorInABatchIsThatOfOneCall(t *testing.T) {
-	j := newJam(t)
+	j := newJam(t, func(client redis.UniversalClient) {
+		if err := client.Set(t.Context(), "\x00a string", "v", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	})
 	for i := range 10 {
 		j.call(t.Context(), fmt.Sprint("k", i))
 	}
@@ -226,11 +234,6 @@ func TestAnErrorInABatchIsThatOfOneCall(t *testing.T) {
 		failed <- err
 	}()
 	j.wait(redislimit.MaxBatches, 11)
-	j.sent.prepare(func() {
-		if err := j.client.Set(t.Context(), "\x00a string", "v", 0).Err(); err != nil {
-			t.Error(err)
-		}
-	})
 	j.server.Resume()
 	if err := <-failed; !redis.HasErrorPrefix(err, "WRONGTYPE") {
 		t.Errorf("error %v, want WRONGTYPE", err)
