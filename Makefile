@@ -2,7 +2,7 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench bench-deps microbench fuzz build fmt fresh
+.PHONY: help demo deps test check bench bench-deps microbench fuzz soak build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
@@ -38,6 +38,10 @@ microbench: ## run all Go benchmarks
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@hack/fuzz.sh $(FUZZTIME)
+
+soak: ## send SOAK_REQUESTS (100000) with random aborts through the server and both transports (SOAK_SEED)
+	HANDRAIL_SOAK_REQUESTS=$(or $(SOAK_REQUESTS),100000) HANDRAIL_SOAK_SEED=$(SOAK_SEED) \
+		go test -count=1 -v -timeout 30m -run AbortsLeave ./internal/server ./internal/upstream
 
 build: ## build static binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
