@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/handrail-go/handrail/internal/testenv"
 )
 
 // TestAbortsLeaveNothingBehind lets clients hang up and handlers panic at random
@@ -23,8 +24,8 @@ import (
 //
 //	HANDRAIL_SOAK_REQUESTS=100000 HANDRAIL_SOAK_SEED=1 go test -run AbortsLeave -v -timeout 30m ./internal/server
 func TestAbortsLeaveNothingBehind(t *testing.T) {
-	requests := int(fromEnv(t, "HANDRAIL_SOAK_REQUESTS", 4000))
-	seed := fromEnv(t, "HANDRAIL_SOAK_SEED", rand.Uint64())
+	requests := int(testenv.Number(t, "HANDRAIL_SOAK_REQUESTS", 4000))
+	seed := testenv.Number(t, "HANDRAIL_SOAK_SEED", rand.Uint64())
 	t.Logf("%d requests, seed %d", requests, seed)
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	t.Run("run", func(t *testing.T) {
@@ -55,19 +56,6 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 		buf := make([]byte, 1<<20)
 		t.Logf("%s", buf[:runtime.Stack(buf, true)])
 	}
-}
-
-func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 // moodyHandler answers well, or panics, or leaves the body, or takes the

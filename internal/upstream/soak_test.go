@@ -5,14 +5,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/handrail-go/handrail/internal/testenv"
 	"github.com/handrail-go/handrail/internal/upstream"
 )
 
@@ -22,8 +21,8 @@ import (
 //
 //	HANDRAIL_SOAK_REQUESTS=100000 HANDRAIL_SOAK_SEED=1 go test -run AbortsLeave -v -timeout 30m ./internal/upstream
 func TestAbortsLeaveNothingBehind(t *testing.T) {
-	requests := int(fromEnv(t, "HANDRAIL_SOAK_REQUESTS", 4000))
-	seed := fromEnv(t, "HANDRAIL_SOAK_SEED", rand.Uint64())
+	requests := int(testenv.Number(t, "HANDRAIL_SOAK_REQUESTS", 4000))
+	seed := testenv.Number(t, "HANDRAIL_SOAK_SEED", rand.Uint64())
 	t.Logf("%d requests, seed %d", requests, seed)
 	forEach(t, func(t *testing.T, impl implementation) {
 		before := runtime.NumGoroutine()
@@ -69,19 +68,6 @@ func TestAbortsLeaveNothingBehind(t *testing.T) {
 			t.Logf("%s", buf[:runtime.Stack(buf, true)])
 		}
 	})
-}
-
-func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 // drain takes the reports, of which a soak has thousands.
