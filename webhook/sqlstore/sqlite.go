@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // also the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // sqliteDialect: 'now' is fixed within a step of a statement.
@@ -72,7 +74,7 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	// One connection: writers of this process queue here, in order, instead
 	// of in SQLite's lock, which is polled.
 	write.SetMaxOpenConns(1)
-	if err := migrateSQLite(ctx, write); err != nil {
+	if err := startSQLite(ctx, write); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
 	read, err := sql.Open("sqlite", sqliteURI(path, url.Values{"_query_only": {"1"}}))
@@ -120,6 +122,35 @@ func createPrivate(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// startTime is how long others that start, or end, at the same time are waited
+// for, and startPause how long between two attempts.
+const (
+	startTime  = 5 * time.Second
+	startPause = 10 * time.Millisecond
+)
+
+// startSQLite is migrateSQLite while other processes open or close the file. To
+// put a new one into WAL mode, or to leave it as the last one, takes a lock that
+// SQLite's own timeout does not wait for.
+func startSQLite(ctx context.Context, db *sql.DB) error {
+	for until := time.Now().Add(startTime); ; {
+		err := migrateSQLite(ctx, db)
+		if !isBusy(err) || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(startPause):
+		}
+	}
+}
+
+func isBusy(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY // the rest says why
 }
 
 // migrateSQLite applies the steps that are missing, in one transaction that
