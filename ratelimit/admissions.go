@@ -42,12 +42,13 @@ func (a *admissions) later(now int64) int64 {
 	return max(now, a.at(a.n-1))
 }
 
-// blockedUntil is when a key that holds limit.Count times admits again.
-func (a *admissions) blockedUntil(limit Limit) (end int64, full bool) {
-	if a.n < limit.Count {
+// blockedUntil is when a key that has no room for cost more admits them again.
+func (a *admissions) blockedUntil(limit Limit, cost int) (end int64, full bool) {
+	room := limit.Count - cost // the times that may stay
+	if a.n <= room {
 		return 0, false
 	}
-	return a.at(a.n-limit.Count) + int64(limit.Window), true
+	return a.at(a.n-1-room) + int64(limit.Window), true
 }
 
 // push appends t, the newest, and keeps the newest count times.

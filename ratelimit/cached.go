@@ -76,21 +76,31 @@ func NewCached(cfg CachedConfig) (*Cached, error) {
 	}, nil
 }
 
-// Allow implements Limiter. Its errors are those of the Limiter behind.
+// Allow is AllowN with a cost of 1.
 func (c *Cached) Allow(ctx context.Context, key string, limit Limit) (Decision, error) {
-	d, _, err := c.allow(ctx, key, limit)
+	return c.AllowN(ctx, key, limit, 1)
+}
+
+// AllowN implements Limiter. Its errors are those of the Limiter behind. What
+// costs more than 1 is asked there every time.
+func (c *Cached) AllowN(ctx context.Context, key string, limit Limit, cost int) (Decision, error) {
+	d, _, err := c.allow(ctx, key, limit, cost)
 	return d, err
 }
 
 // allow tells besides whether d was remembered.
-func (c *Cached) allow(ctx context.Context, key string, limit Limit) (d Decision, remembered bool, err error) {
+func (c *Cached) allow(ctx context.Context, key string, limit Limit, cost int) (d Decision, remembered bool, err error) {
+	if cost != 1 {
+		d, err = c.limiter.AllowN(ctx, key, limit, cost)
+		return d, false, err
+	}
 	h, set := c.set(key)
 	asked := c.clock.now()
 	wait, refunds := set.claim(h, key, limit, asked)
 	if wait > 0 {
 		return Decision{RetryAfter: wait}, true, nil
 	}
-	d, err = c.limiter.Allow(ctx, key, limit)
+	d, err = c.limiter.AllowN(ctx, key, limit, 1)
 	switch {
 	case err != nil: // what is remembered stays: the store said so
 		if ctx.Err() != nil {
@@ -111,10 +121,21 @@ func (c *Cached) allow(ctx context.Context, key string, limit Limit) (d Decision
 func (c *Cached) Refund(ctx context.Context, key string, limit Limit, d Decision) error {
 	err := c.limiter.Refund(ctx, key, limit, d)
 	if d.Allowed {
-		h, set := c.set(key)
-		set.refunded(h, key)
+		c.forget(key)
 	}
 	return err
+}
+
+// Reset implements Limiter. Its errors are those of the Limiter behind.
+func (c *Cached) Reset(ctx context.Context, key string) error {
+	err := c.limiter.Reset(ctx, key)
+	c.forget(key)
+	return err
+}
+
+func (c *Cached) forget(key string) {
+	h, set := c.set(key)
+	set.refunded(h, key)
 }
 
 // recall is how long key is known to be blocked, and whether the store is to be

@@ -43,9 +43,9 @@ type store struct {
 	during func() // runs in every Allow, after the decision
 }
 
-func (s *store) Allow(ctx context.Context, key string, limit ratelimit.Limit) (ratelimit.Decision, error) {
+func (s *store) AllowN(ctx context.Context, key string, limit ratelimit.Limit, cost int) (ratelimit.Decision, error) {
 	s.asked.Add(1)
-	d, err := s.Memory.Allow(ctx, key, limit)
+	d, err := s.Memory.AllowN(ctx, key, limit, cost)
 	if s.during != nil {
 		s.during()
 	}

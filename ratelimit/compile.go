@@ -65,7 +65,8 @@ func (in Policy) compile(p *problems, field string) policy {
 	}
 	out.quota = fmt.Sprintf("%q;q=%d;w=%d", in.Name, in.Limit, (in.Window+time.Second-1)/time.Second)
 	out.state = fmt.Sprintf("%q;r=0;t=", in.Name)
-	out.limit.check(p, field+"Limit", field+"Window")
+	checkCount(p, field+"Limit", in.Limit, MaxCount)
+	checkTime(p, field+"Window", in.Window)
 	out.methods = slices.Clone(in.Methods)
 	for i, method := range in.Methods {
 		if !isToken(method) || method != strings.ToUpper(method) {

@@ -46,18 +46,20 @@ func (s *shard) entry(key string, limit Limit, now int64) *entry {
 	return e
 }
 
-// admit records an admission of e at now.
-func (s *shard) admit(e *entry, now int64) Decision {
+// admit records cost admissions of e at now.
+func (s *shard) admit(e *entry, now int64, cost int) Decision {
 	at := e.times.later(now)
-	e.times.push(at, e.limit.Count)
+	for range cost {
+		e.times.push(at, e.limit.Count)
+	}
 	e.recent = true
 	s.settle(e, now)
-	return Decision{Allowed: true, Token: at}
+	return Decision{Allowed: true, Cost: cost, Token: at}
 }
 
 // settle files e under blocked or open, after its times or its limit changed.
 func (s *shard) settle(e *entry, now int64) {
-	end, full := e.times.blockedUntil(e.limit)
+	end, full := e.times.blockedUntil(e.limit, 1)
 	if full && end > e.times.later(now) {
 		if !e.blocked || e.until != end {
 			s.classes[e.class].block(e, end)

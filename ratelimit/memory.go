@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"strconv"
 	"sync"
@@ -71,17 +72,34 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	return m, nil
 }
 
-// Allow implements Limiter. Its only error is that of a limit out of bounds.
-func (m *Memory) Allow(_ context.Context, key string, limit Limit) (Decision, error) {
-	if err := limit.Validate(); err != nil {
+// Allow is AllowN with a cost of 1.
+func (m *Memory) Allow(ctx context.Context, key string, limit Limit) (Decision, error) {
+	return m.AllowN(ctx, key, limit, 1)
+}
+
+// AllowN implements Limiter. Its only errors are those of a limit or a cost out
+// of bounds.
+func (m *Memory) AllowN(_ context.Context, key string, limit Limit, cost int) (Decision, error) {
+	if err := errors.Join(limit.Validate(), limit.CheckCost(cost)); err != nil {
 		return Decision{}, err
 	}
-	return m.allow(key, limit), nil
+	return m.allow(key, limit, cost), nil
 }
 
 // Refund implements Limiter. It never fails.
 func (m *Memory) Refund(_ context.Context, key string, _ Limit, d Decision) error {
 	m.refund(key, d)
+	return nil
+}
+
+// Reset implements Limiter. It never fails.
+func (m *Memory) Reset(_ context.Context, key string) error {
+	s := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.keys[key]; e != nil {
+		s.drop(e)
+	}
 	return nil
 }
 
@@ -106,7 +124,7 @@ func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
 		s.settle(e, now)
 		return Decision{}
 	}
-	return s.admit(e, now)
+	return s.admit(e, now, max(d.Cost, 1))
 }
 
 // Len is the number of keys kept.
@@ -121,17 +139,20 @@ func (m *Memory) Len() int {
 	return n
 }
 
-func (m *Memory) allow(key string, limit Limit) Decision {
+func (m *Memory) allow(key string, limit Limit, cost int) Decision {
+	if cost > limit.Capacity() {
+		return Decision{}
+	}
 	s := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.clock.now()
 	e := s.entry(key, limit, now)
-	if end, full := e.times.blockedUntil(limit); full && e.times.later(now) < end {
+	if end, full := e.times.blockedUntil(limit, cost); full && e.times.later(now) < end {
 		s.settle(e, now)
 		return Decision{RetryAfter: time.Duration(end - now)}
 	}
-	return s.admit(e, now)
+	return s.admit(e, now, cost)
 }
 
 func (m *Memory) refund(key string, d Decision) {
@@ -142,8 +163,13 @@ func (m *Memory) refund(key string, d Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.keys[key]
-	if e == nil || !e.times.remove(d.Token) {
+	if e == nil {
 		return
+	}
+	for range max(d.Cost, 1) {
+		if !e.times.remove(d.Token) {
+			break
+		}
 	}
 	s.settle(e, m.clock.now())
 }

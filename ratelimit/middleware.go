@@ -222,11 +222,11 @@ func (m *Middleware) reserve(ctx context.Context, res *reservation) {
 	*res = reservation{policy: p, key: res.key, outcome: Allowed}
 	var d Decision
 	if m.store == nil {
-		d = m.fallback.allow(res.key, p.limit)
+		d = m.fallback.allow(res.key, p.limit, 1)
 	} else {
 		var remembered bool
 		var err error
-		d, remembered, err = m.store.allow(ctx, res.key, p.limit)
+		d, remembered, err = m.store.allow(ctx, res.key, p.limit, 1)
 		switch {
 		case err == nil:
 			// What is remembered was mirrored when the store told it.
@@ -247,7 +247,7 @@ func (m *Middleware) reserve(ctx context.Context, res *reservation) {
 				return
 			}
 			res.local = true
-			d = m.fallback.allow(res.key, p.limit)
+			d = m.fallback.allow(res.key, p.limit, 1)
 		}
 	}
 	res.decision = d

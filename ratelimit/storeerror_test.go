@@ -23,7 +23,7 @@ type failing struct {
 	onAllow   func()
 }
 
-func (f *failing) Allow(ctx context.Context, key string, limit ratelimit.Limit) (ratelimit.Decision, error) {
+func (f *failing) AllowN(ctx context.Context, key string, limit ratelimit.Limit, cost int) (ratelimit.Decision, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.keys = append(f.keys, key)
@@ -36,7 +36,7 @@ func (f *failing) Allow(ctx context.Context, key string, limit ratelimit.Limit) 
 	if err := ctx.Err(); err != nil {
 		return ratelimit.Decision{}, err
 	}
-	return f.Memory.Allow(ctx, key, limit)
+	return f.Memory.AllowN(ctx, key, limit, cost)
 }
 
 func (f *failing) Refund(ctx context.Context, key string, limit ratelimit.Limit, d ratelimit.Decision) error {

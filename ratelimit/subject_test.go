@@ -20,11 +20,13 @@ import (
 // everything.
 type recorder struct{ key, all string }
 
-func (k *recorder) Allow(_ context.Context, key string, _ ratelimit.Limit) (ratelimit.Decision, error) {
+func (k *recorder) AllowN(_ context.Context, key string, _ ratelimit.Limit, _ int) (ratelimit.Decision, error) {
 	k.key = key
 	k.all += key
 	return ratelimit.Decision{Allowed: true}, nil
 }
+
+func (k *recorder) Reset(context.Context, string) error { return nil }
 
 func (k *recorder) Refund(context.Context, string, ratelimit.Limit, ratelimit.Decision) error {
 	return nil

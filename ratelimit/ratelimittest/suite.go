@@ -195,7 +195,7 @@ func badLimits(r run) {
 		per(0, time.Minute), per(-1, time.Minute), per(ratelimit.MaxCount+1, time.Minute),
 		per(1, 0), per(1, -time.Second), per(1, ratelimit.MinWindow-1), per(1, ratelimit.MaxWindow+1),
 	} {
-		_, err := r.Limiter.Allow(r.Context(), "k", limit)
+		_, err := r.Limiter.AllowN(r.Context(), "k", limit, 1)
 		if _, ok := errors.AsType[*ratelimit.ConfigError](err); !ok {
 			r.Errorf("Allow with %v: error %v, want a *ConfigError", limit, err)
 		}
@@ -228,7 +228,7 @@ func concurrent(r run) {
 		wg.Go(func() {
 			<-start
 			for range calls / workers {
-				d, err := r.Limiter.Allow(r.Context(), "k", limit)
+				d, err := r.Limiter.AllowN(r.Context(), "k", limit, 1)
 				if err != nil {
 					r.Errorf("Allow: %v", err)
 					return

@@ -23,7 +23,7 @@ type plain struct {
 	times map[string][]time.Duration
 }
 
-func (p *plain) Allow(_ context.Context, key string, limit ratelimit.Limit) (ratelimit.Decision, error) {
+func (p *plain) AllowN(_ context.Context, key string, limit ratelimit.Limit, _ int) (ratelimit.Decision, error) {
 	if err := limit.Validate(); err != nil && p.flaw != "takes any limit" {
 		return ratelimit.Decision{}, err
 	}
@@ -64,6 +64,13 @@ func (p *plain) Allow(_ context.Context, key string, limit ratelimit.Limit) (rat
 	}
 	p.times[key] = append(times, at)
 	return ratelimit.Decision{Allowed: true, Token: int64(at)}, nil
+}
+
+func (p *plain) Reset(_ context.Context, key string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.times, key)
+	return nil
 }
 
 func (p *plain) Refund(_ context.Context, key string, _ ratelimit.Limit, d ratelimit.Decision) error {

@@ -75,7 +75,7 @@ type run struct {
 
 func (r run) allow(key string, limit ratelimit.Limit) ratelimit.Decision {
 	r.Helper()
-	d, err := r.Limiter.Allow(r.Context(), key, limit)
+	d, err := r.Limiter.AllowN(r.Context(), key, limit, 1)
 	if err != nil {
 		r.Fatalf("Allow(%q, %v): %v", key, limit, err)
 	}

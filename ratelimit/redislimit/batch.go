@@ -46,7 +46,7 @@ const (
 // call is one run of the script.
 type call struct {
 	cmd      *redis.IntSliceCmd
-	args     [6]any // of cmd; batcher.pipe fills in the first two
+	args     [7]any // of cmd; batcher.pipe fills in the first two
 	deadline time.Time
 	stage    stage // guarded by batcher.mu
 	*waiter        // nil for one that leads from the start
@@ -58,8 +58,8 @@ type waiter struct {
 	timer *time.Timer
 }
 
-func newCall(ctx context.Context, deadline time.Time, key string, count int, window int64) *call {
-	c := &call{args: [6]any{2: 1, 3: key, 4: count, 5: window}, deadline: deadline}
+func newCall(ctx context.Context, deadline time.Time, key string, count int, window int64, cost int) *call {
+	c := &call{args: [7]any{2: 1, 3: key, 4: count, 5: window, 6: cost}, deadline: deadline}
 	c.cmd = redis.NewIntSliceCmd(ctx, c.args[:]...)
 	return c
 }

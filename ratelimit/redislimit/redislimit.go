@@ -3,6 +3,7 @@ package redislimit
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,14 +57,22 @@ func New(cfg Config) (*Limiter, error) {
 	return &Limiter{client: cfg.Client, timeout: cfg.Timeout, servers: newServers(cfg.Client, newScript(allowSource))}, nil
 }
 
-// Allow implements ratelimit.Limiter. Beside a limit out of bounds, errors are
-// those of the client and of ctx; a call takes at most Config.Timeout. After an
-// error the admission may or may not have been recorded.
+// Allow is AllowN with a cost of 1.
 func (l *Limiter) Allow(ctx context.Context, key string, limit ratelimit.Limit) (ratelimit.Decision, error) {
-	if err := limit.Validate(); err != nil {
+	return l.AllowN(ctx, key, limit, 1)
+}
+
+// AllowN implements ratelimit.Limiter. Beside a limit or a cost out of bounds,
+// errors are those of the client and of ctx; a call takes at most Config.Timeout.
+// After an error the admission may or may not have been recorded.
+func (l *Limiter) AllowN(ctx context.Context, key string, limit ratelimit.Limit, cost int) (ratelimit.Decision, error) {
+	if err := errors.Join(limit.Validate(), limit.CheckCost(cost)); err != nil {
 		return ratelimit.Decision{}, err
 	}
-	answer, err := l.run(ctx, key, limit.Count, int64((limit.Window+time.Microsecond-1)/time.Microsecond))
+	if cost > limit.Capacity() {
+		return ratelimit.Decision{}, nil
+	}
+	answer, err := l.run(ctx, key, limit.Count, int64((limit.Window+time.Microsecond-1)/time.Microsecond), cost)
 	if err != nil {
 		return ratelimit.Decision{}, fmt.Errorf("redislimit: allow: %w", err)
 	}
@@ -73,16 +82,16 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit ratelimit.Limit) 
 	if answer[0] == 0 {
 		return ratelimit.Decision{RetryAfter: time.Duration(answer[1]) * time.Microsecond}, nil
 	}
-	return ratelimit.Decision{Allowed: true, Token: answer[1]}, nil
+	return ratelimit.Decision{Allowed: true, Cost: cost, Token: answer[1]}, nil
 }
 
 // run runs the script, together with those of other callers unless ctx ends
 // before they may be done.
-func (l *Limiter) run(ctx context.Context, key string, count int, window int64) ([]int64, error) {
+func (l *Limiter) run(ctx context.Context, key string, count int, window int64, cost int) ([]int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c := newCall(ctx, time.Now().Add(l.timeout), key, count, window)
+	c := newCall(ctx, time.Now().Add(l.timeout), key, count, window, cost)
 	if b := l.servers.of(ctx, c.deadline, key); b != nil {
 		sooner, ok := ctx.Deadline()
 		if ok && sooner.Before(c.deadline) {
@@ -97,7 +106,7 @@ func (l *Limiter) run(ctx context.Context, key string, count int, window int64) 
 	}
 	ctx, cancel := context.WithDeadline(ctx, c.deadline)
 	defer cancel()
-	return l.servers.script.Run(ctx, l.client, []string{key}, count, window).Int64Slice()
+	return l.servers.script.Run(ctx, l.client, []string{key}, count, window, cost).Int64Slice()
 }
 
 // Refund implements ratelimit.Limiter. Its errors are those of the client.
@@ -107,8 +116,18 @@ func (l *Limiter) Refund(ctx context.Context, key string, _ ratelimit.Limit, d r
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	if err := l.client.LRem(ctx, key, 1, d.Token).Err(); err != nil {
+	if err := l.client.LRem(ctx, key, int64(max(d.Cost, 1)), d.Token).Err(); err != nil {
 		return fmt.Errorf("redislimit: refund: %w", err)
+	}
+	return nil
+}
+
+// Reset implements ratelimit.Limiter. Its errors are those of the client.
+func (l *Limiter) Reset(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	if err := l.client.Del(ctx, key).Err(); err != nil {
+		return fmt.Errorf("redislimit: reset: %w", err)
 	}
 	return nil
 }

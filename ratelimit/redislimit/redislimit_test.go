@@ -345,7 +345,7 @@ func TestASlotThatMovedIsFollowed(t *testing.T) {
 
 func allow(t testing.TB, l ratelimit.Limiter, key string, limit ratelimit.Limit) ratelimit.Decision {
 	t.Helper()
-	d, err := l.Allow(t.Context(), key, limit)
+	d, err := l.AllowN(t.Context(), key, limit, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
