@@ -78,7 +78,7 @@ func (l Limit) Validate() error {
 }
 
 // valid is Validate for the limits that most are, and costs next to nothing.
-func (l *Limit) valid() bool {
+func (l Limit) valid() bool {
 	return (l.Algorithm == "" || l.Algorithm == SlidingWindow) && l.Lockout == nil && l.Burst == 0 &&
 		l.Count >= 1 && l.Count <= MaxCount && l.Window >= MinWindow && l.Window <= MaxWindow
 }
