@@ -19,8 +19,9 @@ const module = "github.com/handrail-go/handrail"
 // each: what it saves us, and why this one.
 var dependencies = map[string]string{
 	"github.com/caarlos0/env/v11":         "envcheck reads structs from the environment through it, as services already do",
+	"github.com/dunglas/httpsfv":          "tests only: reads the structured fields that ratelimit writes by hand",
 	"github.com/getsentry/sentry-go":      "observe/sentryobs: the vendor's own client",
-	"github.com/go-redis/redis_rate/v10":  "tests only: the peer that ratelimit/redislimit is measured against",
+	"github.com/go-redis/redis_rate/v10":  "ratelimit/redislimit: GCRA in Redis, as services already use it; also the peer its windows are measured against",
 	"github.com/google/go-cmp":            "tests only: differences of structures that a person can read",
 	"github.com/jackc/pgx/v5":             "PostgreSQL: health's ping, stores; the driver that is maintained, without cgo",
 	"github.com/joho/godotenv":            "envcheck reads .env files as the apps' own loaders do",
