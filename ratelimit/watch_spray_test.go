@@ -126,9 +126,9 @@ func TestWatchSpraysAreOfAboutTheWindow(t *testing.T) {
 }
 
 // TestWatchFloodHidesNoSpray: a network that makes one attempt in 250 is found
-// among 200,000 attempts of others, whatever those do, and so is an account.
+// among 60,000 attempts of others, whatever those do, and so is an account.
 func TestWatchFloodHidesNoSpray(t *testing.T) {
-	const attempts, every = 200_000, 250
+	const attempts, every = 60_000, 250
 	tests := []struct {
 		rule  string
 		flood func(i int) (network, account int)
