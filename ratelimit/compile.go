@@ -3,7 +3,9 @@ package ratelimit
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,8 @@ type policy struct {
 	paths     *route.Set // nil: every path
 	parts     []part
 	ipOnly    bool
+	readsBody bool
+	maxBody   int64
 	v6bits    int
 	limit     Limit
 	onError   OnStoreError
@@ -115,12 +119,38 @@ func compileKey(out *policy, in Policy, p *problems, field string) {
 		switch {
 		case reason != "":
 			p.addf(at, text, "%s", reason)
-		case slices.Contains(out.parts, part):
+		case slices.ContainsFunc(out.parts, part.equal):
 			p.addf(at, text, "is there twice")
+		case part.inBody() && bodiless(in.Methods):
+			p.addf(at, text, "is in the body of a request, which %s has none of", strings.Join(in.Methods, " or "))
 		}
 		out.parts = append(out.parts, part)
+		out.readsBody = out.readsBody || part.inBody()
 	}
+	compileMaxBody(out, in, p, field)
 	out.ipOnly = len(out.parts) == 1 && out.parts[0].kind == 'i'
+}
+
+func compileMaxBody(out *policy, in Policy, p *problems, field string) {
+	out.maxBody = in.MaxBodyBytes
+	switch {
+	case in.MaxBodyBytes == 0:
+		out.maxBody = defaultMaxBodyBytes
+	case in.MaxBodyBytes < 0 || in.MaxBodyBytes > maxMaxBodyBytes:
+		p.addf(field+"MaxBodyBytes", strconv.FormatInt(in.MaxBodyBytes, 10), "must be between 1 and %d", maxMaxBodyBytes)
+	case !out.readsBody:
+		p.addf(field+"MaxBodyBytes", strconv.FormatInt(in.MaxBodyBytes, 10), "is for a key in the body, as json:/email")
+	}
+}
+
+// bodiless reports whether requests by methods carry nothing.
+func bodiless(methods []string) bool {
+	for _, m := range methods {
+		if m != http.MethodGet && m != http.MethodHead {
+			return false
+		}
+	}
+	return len(methods) > 0
 }
 
 // newResolver reads who is trusted.

@@ -46,15 +46,22 @@ type Policy struct {
 	// _method in a form or a query is not looked at.
 	Methods []string
 
-	// Key is what a subject is made of: "ip", "header:NAME", "cookie:NAME";
-	// several make one composite key. Empty means "ip" alone. A header or cookie
-	// that is absent, empty or sent more than once counts as the empty value, so
-	// that leaving it out or repeating it leads to one shared subject, never
-	// past the limit. So does a cookie that frameworks may read differently.
-	// Anybody can fill that subject: see the package's Subjects. Cookie values
-	// are compared percent-decoded.
+	// Key is what a subject is made of: "ip", "header:NAME", "cookie:NAME",
+	// "json:/POINTER" (RFC 6901, into a JSON body) and "form:FIELD" (of an
+	// urlencoded or multipart form); several make one composite key. Empty means
+	// "ip" alone. A header or cookie that is absent, empty or sent more than
+	// once counts as the empty value, so that leaving it out or repeating it
+	// leads to one shared subject, never past the limit. So does what frameworks
+	// may read differently, in a cookie or a body: see the package's Bodies.
+	// Anybody can fill that subject: see its Subjects. Cookie values are compared
+	// percent-decoded.
 	Key        []string
 	IPv6Prefix int // bits of an IPv6 address that make a subject; 0 means 64
+
+	// MaxBodyBytes bounds what is read ahead of a body for a json or form key: 1
+	// to 1 MiB; 0 means 64 KiB. A longer body is not refused, it counts as the
+	// empty value. Each request may hold as much memory while it is served.
+	MaxBodyBytes int64
 
 	Limit  int           // 1 to MaxCount
 	Window time.Duration // MinWindow to MaxWindow

@@ -41,7 +41,7 @@ func TestEveryProblemOfAConfigAtOnce(t *testing.T) {
 		Policies: []ratelimit.Policy{
 			{
 				Name: "a b", Methods: []string{"post", ""}, Paths: []string{"login", "/a/*b"},
-				Key:        []string{"json:/email", "form:email", "header:", "cookie:a b", "header:Host", "address"},
+				Key:        []string{"json:email", "form:", "header:", "cookie:a b", "header:Host", "address"},
 				IPv6Prefix: 129, Limit: 513, Window: time.Microsecond,
 				OnStoreError: "open", Mode: "dry", RetryAfter: "never", Allow: []string{"x", "y"},
 			},
@@ -63,7 +63,7 @@ func TestEveryProblemOfAConfigAtOnce(t *testing.T) {
 	if diff := cmp.Diff(want, fields(t, err)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if !strings.Contains(err.Error(), `ratelimit: Policies[0].Key[0]: "json:/email": not supported in this version`) {
+	if !strings.Contains(err.Error(), `ratelimit: Policies[0].Key[0]: "json:email": must be a JSON pointer to a value, as in json:/email or json:/user/id`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package ratelimit limits requests by subject: a client's address, a header, a
-// cookie or several of them together. Its windows are exact. Whenever they
+// cookie, a value in the body or several of them together. Its windows are exact. Whenever they
 // start, no window holds more than N admissions, and Retry-After is the time
 // until the next one, not an estimate.
 //
@@ -73,6 +73,34 @@
 // use that subject up for all others without one, and anybody can make up
 // values, each a new subject. A policy by header or cookie therefore belongs
 // behind or beside one by ip.
+//
+// # Bodies
+//
+// For a key "json:/POINTER" or "form:FIELD" the body is read once, by the first
+// policy that needs it, up to Policy.MaxBodyBytes. What stands behind gets the
+// same bytes, length, trailers and errors; only Expect: 100-continue is gone from
+// the header, since the client was asked. Nothing that has read the body may
+// stand before.
+//
+// A value is a string, a number or a boolean; letter case, space around it and
+// invisible characters do not count, and a string of decimal digits is the number
+// that it says: 7, 7.0, "7" and "007" are one subject. Other spellings
+// that an application may take for the same are not known here: accented letters
+// for plain ones, as many databases compare; compatibility forms (NFKC), as the
+// full-width letters; ß for ss; +tags and dots of mail addresses. Where it does
+// so, a policy by ip beside bounds the number of spellings that one client tries.
+//
+// Whatever two frameworks may read differently is the empty value: a body over
+// MaxBodyBytes, cut short or with a Content-Encoding, a charset other than
+// UTF-8, two Content-Types, a form under a JSON key and the other way round. In
+// JSON, what the grammar does not have (RFC 8259), more than 100 levels,
+// characters that are none, and a member on the way that is there twice, also in
+// other letter case. In a form, the field twice, in other letter case, as
+// FIELD[x] or FIELD.x beside it, in the query as well, or as a file; bad escapes;
+// semicolons between fields; multipart in other than its plain form.
+//
+// An endpoint that takes JSON and forms has one policy with both keys. With two
+// policies, all JSON requests would be one subject, the empty one, of the form's.
 //
 // # What the store sees
 //

@@ -42,11 +42,11 @@ func Example() {
 func ExampleNew_incorrect() {
 	_, err := ratelimit.New(ratelimit.Config{
 		TrustedProxies: []string{"0.0.0.0/0"}, // anyone may say who they are
-		Policies:       []ratelimit.Policy{{Name: "login", Key: []string{"json:/email"}, Limit: 8}},
+		Policies:       []ratelimit.Policy{{Name: "login", Key: []string{"json:email"}, Limit: 8}},
 	})
 	fmt.Println(err)
 	// Output:
 	// ratelimit: Policies[0].Window: "0s": must be between 1ms and 8784h0m0s
-	// ratelimit: Policies[0].Key[0]: "json:/email": not supported in this version
+	// ratelimit: Policies[0].Key[0]: "json:email": must be a JSON pointer to a value, as in json:/email or json:/user/id
 	// ratelimit: TrustedProxies: "0.0.0.0/0": trusts every address: any client could forge its own; DangerouslyTrustAllProxies says that this is meant
 }

@@ -20,9 +20,16 @@ import (
 
 // part is one component of a policy's subject.
 type part struct {
-	kind byte   // 'i' ip, 'h' header, 'c' cookie
-	name string // canonical for a header, empty for ip
+	kind    byte         // 'i' ip, 'h' header, 'c' cookie, 'j' json, 'f' form
+	name    string       // canonical for a header, empty for ip
+	pointer *jsonPointer // of json
+	field   *formField   // of form
 }
+
+// inBody reports whether p is a value of the request's body.
+func (p part) inBody() bool { return p.kind == 'j' || p.kind == 'f' }
+
+func (p part) equal(q part) bool { return p.kind == q.kind && p.name == q.name }
 
 // parsePart reads one entry of Policy.Key; reason is empty when it is good.
 func parsePart(s string) (p part, reason string) {
@@ -45,10 +52,14 @@ func parsePart(s string) (p part, reason string) {
 			return part{}, "names no cookie"
 		}
 		return part{kind: 'c', name: name}, ""
-	case "json", "form":
-		return part{}, "not supported in this version"
+	case "json":
+		pointer, reason := parsePointer(name)
+		return part{kind: 'j', name: name, pointer: pointer}, reason
+	case "form":
+		field, reason := parseField(name)
+		return part{kind: 'f', name: name, field: field}, reason
 	}
-	return part{}, `must be "ip", "header:NAME" or "cookie:NAME"`
+	return part{}, `must be "ip", "header:NAME", "cookie:NAME", "json:/POINTER" or "form:FIELD"`
 }
 
 // isToken reports whether s is a token (RFC 9110 section 5.6.2).
@@ -68,7 +79,7 @@ func alphanumeric(c byte) bool {
 
 // appendSubject appends the normalised subject of r under p to b. Every part
 // carries its length, so that no two subjects have the same bytes.
-func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity) []byte {
+func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, body bodyText) []byte {
 	for _, part := range p.parts {
 		b = append(b, part.kind)
 		b = appendFramed(b, part.name)
@@ -80,6 +91,8 @@ func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity) 
 			b = appendFramed(b, headerValue(r, part.name))
 		case 'c':
 			b = appendFramed(b, cookieValue(r, part.name))
+		case 'j', 'f':
+			b = body.appendTo(b, part, r)
 		}
 	}
 	return b
@@ -161,8 +174,12 @@ func newKeyMaker(secret []byte) *keyMaker {
 // key is where the store keeps the subject of r under p. The braces make the
 // whole of it the hash tag of Redis Cluster.
 func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) string {
+	var body bodyText
+	if p.readsBody { // which takes as long as the client does
+		body = p.readBody(r)
+	}
 	s := m.pool.Get().(*scratch) //nolint:errcheck // it makes nothing else
-	s.subject = p.appendSubject(s.subject[:0], r, id)
+	s.subject = p.appendSubject(s.subject[:0], r, id, body)
 	made := &s.made[(maphash.Bytes(m.seed, s.subject)+uint64(p.index))%madeKeys]
 	key := made.key
 	if made.policy != p || !bytes.Equal(made.subject, s.subject) {

@@ -1,0 +1,100 @@
+package ratelimit
+
+import (
+	"bytes"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+)
+
+// appendValue appends text as it counts in a subject: without letter case,
+// without space around it, without control and format characters, which no eye
+// sees, and a decimal number as the one that a double makes of it. Text that is
+// not UTF-8 or holds NUL, where some would end it, and numbers beyond a double
+// are the empty value.
+func appendValue(b, text []byte) []byte {
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return b
+	}
+	start := len(b)
+	b = appendFolded(b, text)
+	value := bytes.TrimSpace(b[start:])
+	if isDecimal(value) {
+		return appendNumber(b[:start], string(value))
+	}
+	return append(b[:start], value...) // over itself, to the left
+}
+
+// appendFolded appends text, which is UTF-8, without letter case and without
+// control and format characters.
+func appendFolded[T string | []byte](b []byte, text T) []byte {
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
+			if !unicode.In(r, unicode.Cc, unicode.Cf) {
+				b = utf8.AppendRune(b, folded(r))
+			}
+			i += size
+			continue
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c >= ' ' && c != 0x7f {
+			b = append(b, c)
+		}
+		i++
+	}
+	return b
+}
+
+// folded is the same for runes that differ in letter case only, be it by upper
+// or by lower case: ſ is s, ı and İ are i.
+func folded(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }
+
+// isDecimal reports whether s is a decimal number, in JSON's form or with what
+// most readers of numbers take beside it: a plus, leading zeros, a bare point.
+func isDecimal(s []byte) bool {
+	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+		s = s[1:]
+	}
+	whole, s := digits(s)
+	fraction := 0
+	if len(s) > 0 && s[0] == '.' {
+		fraction, s = digits(s[1:])
+	}
+	if whole+fraction == 0 {
+		return false
+	}
+	if len(s) > 0 && s[0] == 'e' {
+		s = s[1:]
+		if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+			s = s[1:]
+		}
+		var exponent int
+		if exponent, s = digits(s); exponent == 0 {
+			return false
+		}
+	}
+	return len(s) == 0
+}
+
+// digits counts the digits that s begins with, and returns the rest.
+func digits(s []byte) (n int, rest []byte) {
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
+	return n, s[n:]
+}
+
+func appendNumber(b []byte, s string) []byte {
+	f, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil:
+		return b
+	case f == 0:
+		return append(b, '0') // of both signs
+	}
+	return strconv.AppendFloat(b, f, 'g', -1, 64)
+}
