@@ -16,16 +16,22 @@ const (
 	// maxBatch bounds the calls of a batch, so that the server is not kept from
 	// others for long.
 	maxBatch = 256
+
+	// sooner is how much of its time a call may lose to going with others: a
+	// batch ends at the deadline of its leader.
+	sooner = 10 * time.Millisecond
 )
 
-// A batcher sends the scripts of concurrent calls to one server in batches. A
-// call that comes while nothing is under way goes at once; one that comes later
-// goes with all others that have come by the end of a batch. There is no
-// goroutine: the caller who sends a batch leads it, and hands over to one of
-// those who wait.
+// A batcher sends concurrent calls to one server in batches, unless its breaker
+// is open. A call that comes while nothing is under way goes at once; one that
+// comes later goes with all others that have come by the end of a batch. There
+// is no goroutine: the caller who sends a batch leads it, and hands over to one
+// of those who wait.
 type batcher struct {
-	client redis.UniversalClient
-	script script
+	client  redis.UniversalClient
+	timeout time.Duration // of a call that has no deadline of its own
+	breaker breaker
+	lost    func() // told when the breaker is open, and after each probe in vain; may be nil
 
 	mu      sync.Mutex
 	waiting []*call // oldest first
@@ -43,13 +49,17 @@ const (
 	left          // its caller has given up
 )
 
-// call is one run of the script.
+// call is one command, about one key.
 type call struct {
-	cmd      *redis.IntSliceCmd
-	args     [7]any // of cmd; batcher.pipe fills in the first two
+	cmd      redis.Cmder
+	args     []any  // of cmd; batcher.pipe fills in the first two when there is a script
+	script   script // its zero value: the command is complete
+	key      string
+	began    time.Time
 	deadline time.Time
 	stage    stage // guarded by batcher.mu
 	*waiter        // nil for one that leads from the start
+	buf      [8]any
 }
 
 // waiter is what a caller needs to wait.
@@ -58,14 +68,8 @@ type waiter struct {
 	timer *time.Timer
 }
 
-func newCall(ctx context.Context, deadline time.Time, key string, count int, window int64, cost int) *call {
-	c := &call{args: [7]any{2: 1, 3: key, 4: count, 5: window, 6: cost}, deadline: deadline}
-	c.cmd = redis.NewIntSliceCmd(ctx, c.args[:]...)
-	return c
-}
-
-func newBatcher(client redis.UniversalClient, script script) *batcher {
-	b := &batcher{client: client, script: script}
+func newBatcher(client redis.UniversalClient, timeout time.Duration, lost func()) *batcher {
+	b := &batcher{client: client, timeout: timeout, lost: lost}
 	b.waiters.New = func() any {
 		w := &waiter{wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 		w.timer.Stop()
@@ -74,14 +78,36 @@ func newBatcher(client redis.UniversalClient, script script) *batcher {
 	return b
 }
 
-// run sends c. An error is that of a caller who gave up, at the deadline of c or,
-// while others send it, at the end of ctx; otherwise c.cmd has the answer.
+// alone sends c by itself. An error means that it was not sent.
+func (b *batcher) alone(ctx context.Context, c *call) error {
+	if _, err := b.breaker.admit(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	b.finish(ctx, []*call{c})
+	return nil
+}
+
+// run sends c with others. An error is that of a caller who gave up, at the
+// deadline of c or, while others send it, at the end of ctx, or of the breaker;
+// otherwise c.cmd has the answer.
 func (b *batcher) run(ctx context.Context, c *call) error {
+	probe, err := b.breaker.admit()
+	if err != nil {
+		return err
+	}
+	if probe {
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), c.deadline)
+		defer cancel()
+		b.finish(ctx, []*call{c})
+		return nil
+	}
 	b.mu.Lock()
-	if b.running < maxBatches {
+	if b.running < maxBatches { // then nobody waits
 		b.running++
 		b.mu.Unlock()
-		b.lead(ctx, c)
+		b.lead(ctx, []*call{c})
 		return nil
 	}
 	c.waiter = b.waiters.Get().(*waiter) //nolint:errcheck // it makes nothing else
@@ -104,11 +130,16 @@ func (b *batcher) wait(ctx context.Context, c *call) error {
 	b.mu.Lock()
 	reached := c.stage
 	c.stage = left
-	switch {
-	case reached == leading && err != nil:
-		b.handOver()
-	case reached == leading:
-		c.stage = leading
+	var batch []*call
+	if reached == leading {
+		if err == nil {
+			err = b.breaker.refusal()
+		}
+		if err != nil {
+			b.handOver()
+		} else {
+			batch = b.take(c)
+		}
 	}
 	b.mu.Unlock()
 	if err != nil {
@@ -117,84 +148,134 @@ func (b *batcher) wait(ctx context.Context, c *call) error {
 	c.timer.Stop()
 	b.waiters.Put(c.waiter)
 	if reached == leading {
-		b.lead(ctx, c)
+		b.lead(ctx, batch)
 	}
 	return nil
 }
 
-// lead sends first and all that wait, and hands over.
-func (b *batcher) lead(ctx context.Context, first *call) {
-	b.mu.Lock()
-	batch := b.take(first)
-	b.mu.Unlock()
+// lead sends batch for its first call, and hands over.
+func (b *batcher) lead(ctx context.Context, batch []*call) {
 	// The batch is not its leader's alone: it goes on without the client who is
-	// gone. Of those who waited the leader came last, and can wait longest.
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), first.deadline)
+	// gone.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), batch[0].deadline)
 	defer cancel()
 	defer func() {
 		b.mu.Lock()
 		b.handOver()
 		b.mu.Unlock()
-		for _, c := range batch {
-			if c != first {
-				c.wake <- struct{}{}
-			}
+		for _, c := range batch[1:] {
+			c.wake <- struct{}{}
 		}
 	}()
-	b.send(ctx, batch)
+	b.finish(ctx, batch)
 }
 
-// take removes the oldest of those who wait, and returns them behind first.
+// take removes the oldest of those who wait and have no more time than first, and
+// returns them behind it.
 func (b *batcher) take(first *call) []*call {
 	batch := make([]*call, 1, min(len(b.waiting)+1, maxBatch))
 	batch[0] = first
-	n := 0
-	for ; n < len(b.waiting) && len(batch) < maxBatch; n++ {
-		if c := b.waiting[n]; c.stage == queued {
+	latest := first.deadline.Add(sooner)
+	rest := b.waiting[:0]
+	for i, c := range b.waiting {
+		switch {
+		case len(batch) == maxBatch:
+			rest = append(rest, b.waiting[i:]...)
+			clear(b.waiting[len(rest):])
+			b.waiting = rest
+			return batch
+		case c.stage != queued:
+		case c.deadline.After(latest):
+			rest = append(rest, c)
+		default:
 			c.stage = sent
 			batch = append(batch, c)
 		}
 	}
-	rest := copy(b.waiting, b.waiting[n:])
-	clear(b.waiting[rest:])
-	b.waiting = b.waiting[:rest]
+	clear(b.waiting[len(rest):])
+	b.waiting = rest
 	return batch
 }
 
-// handOver lets the newest of those who wait lead the next batch.
+// handOver lets the one of those who wait that has most time lead the next batch.
+// When the breaker is open, there is none.
 func (b *batcher) handOver() {
-	for i := len(b.waiting) - 1; i >= 0; i-- {
-		c := b.waiting[i]
-		b.waiting[i] = nil
-		b.waiting = b.waiting[:i]
-		if c.stage == queued {
-			c.stage = leading
-			c.wake <- struct{}{}
-			return
+	if err := b.breaker.refusal(); err != nil {
+		b.refuse(err)
+	}
+	var next *call
+	for _, c := range b.waiting {
+		if c.stage == queued && (next == nil || !c.deadline.Before(next.deadline)) {
+			next = c
 		}
 	}
-	b.running--
+	if next == nil {
+		clear(b.waiting)
+		b.waiting = b.waiting[:0]
+		b.running--
+		return
+	}
+	next.stage = leading
+	next.wake <- struct{}{}
 }
 
-// send runs the script for every call of batch. A server that has forgotten it
-// gets it anew: what it refused for that reason has not run.
+// refuse answers all who wait.
+func (b *batcher) refuse(err error) {
+	for _, c := range b.waiting {
+		if c.stage == queued {
+			c.stage = sent
+			c.cmd.SetErr(err)
+			c.wake <- struct{}{}
+		}
+	}
+}
+
+// finish sends batch and tells the breaker what came of it.
+func (b *batcher) finish(ctx context.Context, batch []*call) {
+	b.send(ctx, batch)
+	worst, cause := unknown, error(nil)
+	for _, c := range batch {
+		err := c.cmd.Err()
+		switch c.tells(err, b.timeout) {
+		case answered:
+			b.breaker.done(answered, nil)
+			return
+		case failed:
+			worst, cause = failed, err
+		case unknown:
+		}
+	}
+	b.breaker.done(worst, cause)
+	if worst == failed && b.lost != nil && b.breaker.open() {
+		b.lost()
+	}
+}
+
+// send runs every call of batch. A server that has forgotten a script gets it
+// anew: what it refused for that reason has not run.
 func (b *batcher) send(ctx context.Context, batch []*call) {
-	b.pipe(ctx, batch, "evalsha", b.script.Hash())
+	b.pipe(ctx, batch, false)
 	forgot := batch[:0:0]
 	for _, c := range batch {
-		if redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
+		if c.script.source != "" && redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
 			forgot = append(forgot, c)
 		}
 	}
 	if len(forgot) > 0 {
-		b.pipe(ctx, forgot, "eval", b.script.source)
+		b.pipe(ctx, forgot, true)
 	}
 }
 
 // pipe runs the commands of batch. Each has its own error afterwards.
-func (b *batcher) pipe(ctx context.Context, batch []*call, name, script any) {
+func (b *batcher) pipe(ctx context.Context, batch []*call, anew bool) {
 	for _, c := range batch {
-		c.args[0], c.args[1] = name, script
+		switch {
+		case c.script.source == "":
+		case anew:
+			c.args[0], c.args[1] = "eval", c.script.source
+		default:
+			c.args[0], c.args[1] = "evalsha", c.script.hash
+		}
 		c.cmd.SetErr(nil)
 	}
 	if len(batch) == 1 { // a pipeline costs more than it saves

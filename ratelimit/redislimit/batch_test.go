@@ -37,7 +37,9 @@ func (*pipelines) DialHook(next redis.DialHook) redis.DialHook          { return
 func (*pipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 func (p *pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if cmds[0].Name() != "evalsha" { // the first words on a connection
+		switch cmds[0].Name() {
+		case "evalsha", "lrem", "del":
+		default: // the first words on a connection
 			return next(ctx, cmds)
 		}
 		p.mu.Lock()
@@ -74,13 +76,18 @@ func newJam(t *testing.T, before ...func(redis.UniversalClient)) *jam {
 	for _, f := range before {
 		f(j.client)
 	}
-	j.server.Pause()
 	t.Cleanup(j.resume)
+	j.pause()
+	return j
+}
+
+func (j *jam) pause() {
+	j.t.Helper()
+	j.server.Pause()
 	for i := range redislimit.MaxBatches {
-		j.call(t.Context(), fmt.Sprint("jam", i))
+		j.call(j.t.Context(), fmt.Sprint("jam", i))
 	}
 	j.wait(redislimit.MaxBatches, 0)
-	return j
 }
 
 func (j *jam) resume() {

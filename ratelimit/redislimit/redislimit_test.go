@@ -112,8 +112,8 @@ func virtualTarget(t *testing.T, client redis.UniversalClient) ratelimittest.Tar
 	}
 	check(client.FlushAll(t.Context()).Err())
 	l := newLimiter(t, client)
-	redislimit.OnVirtualTime(t, l)
 	now := time.Now().AddDate(10, 0, 0).Truncate(time.Microsecond)
+	redislimit.OnVirtualTime(t, l, func() time.Time { return now })
 	advance := func(d time.Duration) {
 		t.Helper()
 		now = now.Add(d)

@@ -3,7 +3,9 @@ package redislimit
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,40 +17,75 @@ const maxNodes = 1024
 
 // servers knows the batcher of every server.
 type servers struct {
-	client redis.UniversalClient
-	script script
-	lone   *batcher // of the only server
+	client  redis.UniversalClient
+	timeout time.Duration
+	lone    *batcher // of the only server
+	rest    *batcher // for calls whose server is not known; sends no batches
 
+	found atomic.Bool // the way through a Cluster
 	mu    sync.RWMutex
 	nodes map[*redis.Client]*batcher // of a Cluster
 }
 
-func newServers(client redis.UniversalClient, script script) *servers {
-	s := &servers{client: client, script: script, nodes: map[*redis.Client]*batcher{}}
+func newServers(client redis.UniversalClient, timeout time.Duration) *servers {
+	s := &servers{
+		client: client, timeout: timeout,
+		rest:  newBatcher(client, timeout, nil),
+		nodes: map[*redis.Client]*batcher{},
+	}
 	if c, ok := client.(*redis.Client); ok && sendsOnce(c) {
-		s.lone = newBatcher(c, script)
+		s.lone = newBatcher(c, timeout, nil)
 	}
 	return s
 }
 
-// of returns the batcher of the server that holds key. It is nil when the client
-// has to find its way by itself: none that is known here, or one that repeats.
-func (s *servers) of(ctx context.Context, deadline time.Time, key string) *batcher {
+// do sends c to the server that holds its key, and returns its error.
+func (s *servers) do(ctx context.Context, c *call) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.began = time.Now()
+	c.deadline = c.began.Add(s.timeout)
+	if sooner, ok := ctx.Deadline(); ok && sooner.Before(c.deadline) {
+		c.deadline = sooner
+	}
+	b, err := s.of(ctx, c)
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		if err := b.run(ctx, c); err != nil {
+			return err
+		}
+		if err := c.cmd.Err(); !elsewhere(err) {
+			return err
+		}
+	}
+	if err := s.rest.alone(ctx, c); err != nil {
+		return err
+	}
+	return c.cmd.Err()
+}
+
+// of returns the batcher of the server that holds the key of c. It is nil for a
+// client that has to find its way by itself, or one that repeats.
+func (s *servers) of(ctx context.Context, c *call) (*batcher, error) {
 	cluster, ok := s.client.(*redis.ClusterClient)
 	if !ok {
-		return s.lone
+		return s.lone, nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	node, err := cluster.MasterForKey(ctx, key)
-	if err != nil || !sendsOnce(node) {
-		return nil
+	node, err := s.master(ctx, cluster, c)
+	if err != nil {
+		return nil, err
+	}
+	if !sendsOnce(node) {
+		return nil, nil
 	}
 	s.mu.RLock()
 	b := s.nodes[node]
 	s.mu.RUnlock()
 	if b != nil {
-		return b
+		return b, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,15 +93,43 @@ func (s *servers) of(ctx context.Context, deadline time.Time, key string) *batch
 		if len(s.nodes) >= maxNodes {
 			clear(s.nodes)
 		}
-		b = newBatcher(node, s.script)
+		// Another server may hold the keys of one that is lost by now.
+		b = newBatcher(node, s.timeout, func() { cluster.ReloadState(context.Background()) })
 		s.nodes[node] = b
 	}
-	return b
+	return b, nil
+}
+
+// master asks for the way through the Cluster as long as it is not known. From
+// then on it needs no server, and the client sees to it that what it knows is new.
+func (s *servers) master(ctx context.Context, cluster *redis.ClusterClient, c *call) (*redis.Client, error) {
+	if s.found.Load() {
+		return cluster.MasterForKey(ctx, c.key)
+	}
+	if _, err := s.rest.breaker.admit(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	node, err := cluster.MasterForKey(ctx, c.key)
+	s.rest.breaker.done(c.tells(err, s.timeout), err)
+	s.found.Store(err == nil)
+	return node, err
 }
 
 // sendsOnce reports whether client never repeats what it has sent. With a batch
 // that is repeated, calls would run again that had run before.
 func sendsOnce(client *redis.Client) bool { return client.Options().MaxRetries == 0 }
+
+// together reports whether one server holds all forms of key: those who share a
+// Cluster or a Ring go by the part in braces when there is one.
+func (s *servers) together(key string) bool {
+	if _, one := s.client.(*redis.Client); one {
+		return true
+	}
+	_, tag, ok := strings.Cut(key, "{")
+	return ok && strings.IndexByte(tag, '}') > 0
+}
 
 // elsewhere reports whether err says that the script did not run, since another
 // server holds the key by now.
