@@ -125,7 +125,7 @@ func (s *formScan) pairs(form []byte) bool {
 			return false
 		}
 		if is {
-			if s.text, ok = appendUnescaped(nil, rawValue); !ok {
+			if s.text, ok = appendUnescaped(make([]byte, 0, len(rawValue)), rawValue); !ok {
 				return false
 			}
 		}
