@@ -1,20 +1,28 @@
 package ratelimit
 
+import "math"
+
 // inlineTimes is how many admission times fit without an allocation.
 const inlineTimes = 8
 
 // admissions are the newest admission times of a key, oldest first, in a ring
-// that grows up to the limit.
+// that grows up to the limit: what SlidingWindow keeps.
 type admissions struct {
 	ring   []int64
 	start  int
 	n      int
 	inline [inlineTimes]int64
+
+	// held is the end of a refusal that another Limiter told under a Lockout.
+	held int64
 }
+
+const never = math.MinInt64 // before all time
 
 func (a *admissions) reset() {
 	a.start, a.n = 0, 0
 	a.ring = a.inline[:]
+	a.held = never
 }
 
 // at is the i-th oldest time.
@@ -42,13 +50,90 @@ func (a *admissions) later(now int64) int64 {
 	return max(now, a.at(a.n-1))
 }
 
-// blockedUntil is when a key that has no room for cost more admits them again.
-func (a *admissions) blockedUntil(limit Limit, cost int) (end int64, full bool) {
-	room := limit.Count - cost // the times that may stay
-	if a.n <= room {
+// wait is how long a call of cost has to wait at now; 0 when it is admitted.
+func (a *admissions) wait(now int64, limit *Limit, cost int) int64 {
+	end := int64(never)
+	if t, ok := a.newest(limit.Count - cost + 1); ok {
+		end = t + int64(limit.Window)
+	}
+	if limit.Lockout != nil {
+		end = max(end, a.lockedUntil(limit.Lockout, cost))
+	}
+	if a.later(now) >= end {
+		return 0
+	}
+	return end - now
+}
+
+func (a *admissions) lockedUntil(lockout *Lockout, cost int) int64 {
+	end := a.held
+	for i := range lockout.Tiers {
+		tier := &lockout.Tiers[i]
+		t, ok := a.newest(tier.Count - cost + 1)
+		if !ok {
+			break // nor are there enough for the next
+		}
+		if last := a.at(a.n - 1); last-t < int64(tier.Window) {
+			end = max(end, last+int64(tier.Block))
+		}
+	}
+	return end
+}
+
+// newest is the n-th newest time.
+func (a *admissions) newest(n int) (t int64, ok bool) {
+	if n > a.n {
 		return 0, false
 	}
-	return a.at(a.n-1-room) + int64(limit.Window), true
+	return a.at(a.n - n), true
+}
+
+// record admits cost at now, and returns the time that they count from.
+func (a *admissions) record(now int64, limit *Limit, cost int) int64 {
+	at := a.later(now)
+	keep := limit.Count
+	if limit.Lockout != nil {
+		for _, tier := range limit.Lockout.Tiers {
+			keep = max(keep, tier.Count)
+		}
+	}
+	for range cost {
+		a.push(at, keep)
+	}
+	return at
+}
+
+// refund takes out as many as cost that count from t.
+func (a *admissions) refund(t int64, cost int) {
+	for range cost {
+		if !a.remove(t) {
+			return
+		}
+		a.held = never
+	}
+}
+
+// hold makes the next call wait from now for as long, at least.
+func (a *admissions) hold(now, wait int64, limit *Limit) {
+	if limit.Lockout != nil {
+		a.held = max(a.held, now+wait)
+		return
+	}
+	a.fill(now+wait-int64(limit.Window), limit.Count)
+}
+
+// expired reports whether nothing counts any more at now.
+func (a *admissions) expired(now int64, limit *Limit) bool {
+	if a.n == 0 {
+		return a.held <= now
+	}
+	matters := limit.Window
+	if limit.Lockout != nil {
+		for _, tier := range limit.Lockout.Tiers {
+			matters = max(matters, tier.Window, tier.Block)
+		}
+	}
+	return max(a.at(a.n-1)+int64(matters), a.held) <= now
 }
 
 // push appends t, the newest, and keeps the newest count times.

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -19,15 +20,19 @@ const (
 
 	// SlidingCounter is for large counts: it keeps one number for each of
 	// CounterBuckets parts of the window. No window holds more than Count
-	// admissions. The error is one-sided: an admission counts for up to
-	// Window/CounterBuckets longer than it should, so that a call may be refused
-	// although fewer than Count are in the window, but never while fewer than
-	// Count are in the last Window + Window/CounterBuckets.
+	// admissions. The error is one-sided: an admission counts until all of its part
+	// has left the window, which is up to Window/CounterBuckets longer than it
+	// should, rounded up to the unit of the store's clock. So a call may be refused
+	// although fewer than Count are in the window, but never while fewer than Count
+	// are in the last Window + Window/CounterBuckets. After a change of Window what
+	// is there may count for one more part of the old one.
 	SlidingCounter Algorithm = "sliding_counter"
 
 	// GCRA is the generic cell rate algorithm (ITU-T I.371): Burst calls at once,
 	// then one each Window/Count. A window may hold up to Burst + Count − 1
-	// admissions, close to twice the count with the default burst.
+	// admissions, close to twice the count with the default burst. It keeps a single
+	// time, at which everything admitted is earned back; a refund sets it back by
+	// what the call cost, not beyond now.
 	GCRA Algorithm = "gcra"
 )
 
@@ -48,7 +53,7 @@ type Limit struct {
 	Count     int           // 1 to MaxCount, or to MaxLargeCount for the other algorithms
 	Window    time.Duration // MinWindow to MaxWindow; stores may round it up to a microsecond
 	Algorithm Algorithm     // "" means SlidingWindow
-	Burst     int           // of GCRA, 1 to MaxLargeCount; 0 means Count
+	Burst     int           // of GCRA, 1 to MaxLargeCount, earned within MaxWindow; 0 means Count
 	Lockout   *Lockout      // of SlidingWindow; nil means none
 }
 
@@ -77,10 +82,45 @@ func (l Limit) Validate() error {
 	return p.err()
 }
 
-// valid is Validate for the limits that most are, and costs next to nothing.
+// valid is Validate without a report, which costs next to nothing.
 func (l Limit) valid() bool {
-	return (l.Algorithm == "" || l.Algorithm == SlidingWindow) && l.Lockout == nil && l.Burst == 0 &&
-		l.Count >= 1 && l.Count <= MaxCount && l.Window >= MinWindow && l.Window <= MaxWindow
+	if l.Count < 1 || l.Window < MinWindow || l.Window > MaxWindow {
+		return false
+	}
+	switch l.Algorithm {
+	case "", SlidingWindow:
+		return l.Count <= MaxCount && l.Burst == 0 && (l.Lockout == nil || l.Lockout.valid(l.Count))
+	case SlidingCounter:
+		return l.Count <= MaxLargeCount && l.Burst == 0 && l.Lockout == nil
+	case GCRA:
+		return l.Count <= MaxLargeCount && l.Burst >= 0 && l.Burst <= MaxLargeCount && l.Lockout == nil && l.refills()
+	default:
+		return false
+	}
+}
+
+func (l *Lockout) valid(count int) bool {
+	if len(l.Tiers) > MaxTiers {
+		return false
+	}
+	block := time.Duration(0)
+	for _, t := range l.Tiers {
+		if t.Count < count || t.Count > MaxCount || t.Block <= block ||
+			min(t.Window, t.Block) < MinWindow || max(t.Window, t.Block) > MaxWindow {
+			return false
+		}
+		count, block = t.Count+1, t.Block
+	}
+	return true
+}
+
+// refills reports whether a whole burst is earned within MaxWindow.
+func (l Limit) refills() bool {
+	return l.Burst <= l.Count || float64(l.Burst)*float64(l.Window)/float64(l.Count) <= float64(MaxWindow)
+}
+
+func (l Limit) sameAlgorithm(other Limit) bool {
+	return cmp.Or(l.Algorithm, SlidingWindow) == cmp.Or(other.Algorithm, SlidingWindow)
 }
 
 func (l Limit) check(p *problems, field string) {
@@ -99,6 +139,9 @@ func (l Limit) check(p *problems, field string) {
 		p.addf(field+"Burst", strconv.Itoa(l.Burst), "is for the algorithm %q", GCRA)
 	case l.Burst != 0:
 		checkCount(p, field+"Burst", l.Burst, MaxLargeCount)
+		if l.Count >= 1 && l.Window <= MaxWindow && !l.refills() {
+			p.addf(field+"Burst", strconv.Itoa(l.Burst), "must be earned anew within %v", MaxWindow)
+		}
 	}
 	if l.Lockout != nil {
 		l.checkTiers(p, field+"Lockout")

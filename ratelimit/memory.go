@@ -15,16 +15,19 @@ const DefaultMaxKeys = 1 << 17
 // MemoryConfig makes a Memory.
 type MemoryConfig struct {
 	// MaxKeys bounds the keys kept; 0 means DefaultMaxKeys. A key costs about
-	// 300 bytes for limits up to 8, and up to 8 bytes more per unit of a larger
-	// limit.
+	// 350 bytes, under SlidingWindow up to 8 bytes more per unit of a limit above
+	// 8, under SlidingCounter 300 bytes more.
 	MaxKeys int
 
 	// Now is the clock; nil means the monotonic one of package time.
 	Now func() time.Time
 }
 
-// Memory is a Limiter in the memory of this process: an exact sliding window.
-// It starts no goroutine.
+// Memory is a Limiter in the memory of this process, for every algorithm. Its
+// times are whole nanoseconds. It starts no goroutine.
+//
+// A Refund under GCRA does nothing once what the call cost is earned back, so
+// that one which comes late makes no room for more than its own.
 //
 // At most MaxKeys keys are kept, spread over shards of equal size. A new key in
 // a full shard takes the place of one of the policy that holds the most keys
@@ -87,8 +90,10 @@ func (m *Memory) AllowN(_ context.Context, key string, limit Limit, cost int) (D
 }
 
 // Refund implements Limiter. It never fails.
-func (m *Memory) Refund(_ context.Context, key string, _ Limit, d Decision) error {
-	m.refund(key, d)
+func (m *Memory) Refund(_ context.Context, key string, limit Limit, d Decision) error {
+	if limit.valid() {
+		m.takeBack(key, &limit, d)
+	}
 	return nil
 }
 
@@ -107,11 +112,13 @@ func (m *Memory) Reset(_ context.Context, key string) error {
 // take over from it: an admission is recorded even beyond the limit, and after
 // a refusal m refuses for as long. It returns m's own decision for Refund.
 //
-// When m takes over, it admits at most limit.Count in any window beyond what the
-// other Limiter admitted, however often the two change places: what the other
-// admitted through this process counts in m as well.
+// When m takes over, it adds to any window at most what limit lets through by
+// itself, however often the two change places: what the other admitted through
+// this process counts in m as well. A refusal does not tell what it was asked
+// for, so that m refuses every call for as long; under SlidingCounter for up to
+// Window/CounterBuckets longer.
 func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
-	if limit.Validate() != nil {
+	if limit.Validate() != nil || !d.Allowed && d.RetryAfter <= 0 {
 		return Decision{}
 	}
 	s := m.shard(key)
@@ -120,11 +127,11 @@ func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
 	now := m.clock.now()
 	e := s.entry(key, limit, now)
 	if !d.Allowed {
-		e.times.fill(now+int64(d.RetryAfter)-int64(limit.Window), limit.Count)
+		e.hold(now, int64(min(d.RetryAfter, 2*MaxWindow)))
 		s.settle(e, now)
 		return Decision{}
 	}
-	return s.admit(e, now, max(d.Cost, 1))
+	return s.admit(e, now, min(max(d.Cost, 1), limit.Capacity()))
 }
 
 // Len is the number of keys kept.
@@ -148,14 +155,17 @@ func (m *Memory) allow(key string, limit Limit, cost int) Decision {
 	defer s.mu.Unlock()
 	now := m.clock.now()
 	e := s.entry(key, limit, now)
-	if end, full := e.times.blockedUntil(limit, cost); full && e.times.later(now) < end {
+	if wait := e.wait(now, cost); wait > 0 {
 		s.settle(e, now)
-		return Decision{RetryAfter: time.Duration(end - now)}
+		return Decision{RetryAfter: time.Duration(wait)}
 	}
 	return s.admit(e, now, cost)
 }
 
-func (m *Memory) refund(key string, d Decision) {
+// refund is Refund under the limit of the key's last call.
+func (m *Memory) refund(key string, d Decision) { m.takeBack(key, nil, d) }
+
+func (m *Memory) takeBack(key string, limit *Limit, d Decision) {
 	if !d.Allowed {
 		return
 	}
@@ -166,12 +176,15 @@ func (m *Memory) refund(key string, d Decision) {
 	if e == nil {
 		return
 	}
-	for range max(d.Cost, 1) {
-		if !e.times.remove(d.Token) {
-			break
+	if limit != nil {
+		if !e.limit.sameAlgorithm(*limit) {
+			return
 		}
+		e.fit(*limit)
 	}
-	s.settle(e, m.clock.now())
+	now := m.clock.now()
+	e.refund(now, d.Token, min(max(d.Cost, 1), MaxLargeCount))
+	s.settle(e, now)
 }
 
 func (m *Memory) shard(key string) *shard {

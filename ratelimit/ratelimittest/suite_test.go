@@ -1,116 +1,88 @@
 package ratelimittest_test
 
 import (
-	"context"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/ratelimit/ratelimittest"
 )
-
-// plain is a sliding log of the simplest kind, with one flaw at will.
-type plain struct {
-	mu    sync.Mutex
-	clock *ratelimittest.Clock
-	epoch time.Time
-	flaw  string
-	times map[string][]time.Duration
-}
-
-func (p *plain) AllowN(_ context.Context, key string, limit ratelimit.Limit, _ int) (ratelimit.Decision, error) {
-	if err := limit.Validate(); err != nil && p.flaw != "takes any limit" {
-		return ratelimit.Decision{}, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.clock.Now().Sub(p.epoch)
-	times := p.times[key]
-	at := now
-	switch {
-	case p.flaw == "does not count what lies ahead of the clock":
-		times = slices.DeleteFunc(slices.Clone(times), func(t time.Duration) bool { return t > now })
-	case len(times) > 0:
-		at = max(at, times[len(times)-1])
-	}
-	end := func() time.Duration { return times[len(times)-limit.Count] + limit.Window }
-	blocked := len(times) >= limit.Count && at < end()
-	switch p.flaw {
-	case "starts anew with every bucket":
-		blocked = blocked && end()-limit.Window >= at.Truncate(limit.Window)
-	case "keeps what is exactly as old as the window":
-		blocked = len(times) >= limit.Count && at <= end()
-	case "counts refusals":
-		if blocked {
-			p.times[key] = append(times, at)
-		}
-	case "refuses one too early":
-		blocked = blocked || len(times) == limit.Count-1 && limit.Count > 1
-	}
-	if blocked {
-		wait := time.Minute
-		if len(times) >= limit.Count {
-			wait = max(end()-now, 1)
-		}
-		if p.flaw == "says the window" {
-			wait = limit.Window
-		}
-		return ratelimit.Decision{RetryAfter: wait}, nil
-	}
-	p.times[key] = append(times, at)
-	return ratelimit.Decision{Allowed: true, Token: int64(at)}, nil
-}
-
-func (p *plain) Reset(_ context.Context, key string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.times, key)
-	return nil
-}
-
-func (p *plain) Refund(_ context.Context, key string, _ ratelimit.Limit, d ratelimit.Decision) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i := slices.Index(p.times[key], time.Duration(d.Token)); d.Allowed && i >= 0 && p.flaw != "refunds nothing" {
-		p.times[key] = slices.Delete(p.times[key], i, i+1)
-	}
-	return nil
-}
 
 const flawEnv = "HANDRAIL_TEST_LIMIT_FLAW"
 
 // TestPlain passes as it is. As a child process of TestTheSuiteFindsEveryFlaw
 // it has a flaw.
 func TestPlain(t *testing.T) {
-	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target {
-		clock := ratelimittest.NewClock()
-		p := &plain{clock: clock, epoch: clock.Now(), flaw: os.Getenv(flawEnv), times: map[string][]time.Duration{}}
-		return ratelimittest.Target{Limiter: p, Now: clock.Now, Advance: clock.Advance, Tick: 1}
+	ratelimittest.Run(t, func(*testing.T) ratelimittest.Target {
+		_, target := newPlain(os.Getenv(flawEnv))
+		return target
 	})
 }
 
 func TestTheSuiteFindsEveryFlaw(t *testing.T) {
-	for flaw, rule := range map[string]string{
-		"starts anew with every bucket":               "P1_eight_at_the_end",
-		"keeps what is exactly as old as the window":  "P6_",
-		"counts refusals":                             "P5_",
-		"does not count what lies ahead of the clock": "P7_a_backward_step",
-		"refuses one too early":                       "P9_a_limit_raised",
-		"says the window":                             "P3_",
-		"refunds nothing":                             "a_refund_makes_room",
-		"takes any limit":                             "a_limit_out_of_bounds",
+	for _, tt := range []struct{ flaw, rule string }{
+		{"starts anew with every bucket", "sliding_window/P1_eight_at_the_end"},
+		{"starts anew with every bucket", "sliding_counter/P1_eight_at_the_end"},
+		{"keeps what is exactly as old as the window", "sliding_window/P6_"},
+		{"counts refusals", "sliding_window/P5_"},
+		{"counts refusals", "sliding_counter/P5_"},
+		{"counts refusals", "gcra/P5_"},
+		{"does not count what lies ahead of the clock", "sliding_window/P7_a_backward_step"},
+		{"does not count what lies ahead of the clock", "sliding_counter/P7_a_backward_step"},
+		{"refuses one too early", "sliding_window/P9_a_limit_raised"},
+		{"refuses one too early", "sliding_window/P2_"},
+		{"refuses one too early", "sliding_counter/P2_"},
+		{"says the window", "sliding_window/P3_"},
+		{"says the window", "sliding_counter/P3_"},
+		{"says the window", "gcra/P3_"},
+		{"says no wait", "sliding_window/P9_a_limit_of_one"},
+		{"takes any limit", "a_limit_or_a_cost_out_of_bounds"},
+
+		{"lets a part go as its beginning leaves", "sliding_counter/P1_no_window"},
+		{"lets a part go as its beginning leaves", "sliding_counter/P6_a_part"},
+		{"keeps a part for another part", "sliding_counter/P2_"},
+		{"forgets all when the window changes", "sliding_window/P9_a_changed_window"},
+		{"forgets all when the window changes", "sliding_counter/P9_a_changed_window"},
+
+		{"saves up what is not used", "gcra/P6_every_interval"},
+		{"saves up what is not used", "gcra/P1_no_window"},
+		{"lets one more through at once", "gcra/P1_a_burst_and_one_less"},
+		{"takes the count for the burst", "gcra/P1_a_burst_and_one_less"},
+
+		{"counts every cost as one", "sliding_window/a_cost_of_the_whole"},
+		{"admits what costs more than the limit", "gcra/a_cost_above"},
+		{"tells a wait for what is never admitted", "sliding_counter/a_cost_above"},
+		{"takes what is left when it refuses", "sliding_window/a_cost_of_the_whole"},
+		{"takes what is left when it refuses", "sliding_counter/a_cost_of_the_whole"},
+
+		{"refunds nothing", "sliding_window/a_refund_makes_room"},
+		{"refunds nothing", "gcra/a_refund_makes_room"},
+		{"refunds one of a cost", "sliding_counter/a_refund_makes_room"},
+		{"refunds refusals", "sliding_window/a_refund_of_what_is_not"},
+		{"resets nothing", "gcra/a_reset"},
+		{"resets every key", "sliding_window/a_reset"},
+		{"keeps what another algorithm counted", "sliding_window/another_algorithm"},
+
+		{"knows no lockout", "sliding_window/a_lockout_escalates"},
+		{"blocks from the first of a tier", "sliding_window/a_lockout_makes_every_decision"},
+		{"forgets what has left the window", "sliding_window/P8_every_key_of_a_lockout"},
+
+		{"keeps keys for ever", "sliding_window/P8_every_key_ends"},
+		{"forgets all with its scripts", "sliding_counter/P10_"},
+		{"decides and records apart", "sliding_window/P11_2000"},
+		{"decides and records apart", "gcra/P11_concurrent"},
 	} {
-		t.Run(flaw, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPlain$")
-			cmd.Env = append(os.Environ(), flawEnv+"="+flaw)
+		t.Run(tt.flaw+" "+tt.rule, func(t *testing.T) {
+			pattern := "^TestPlain$"
+			for name := range strings.SplitSeq(tt.rule, "/") {
+				pattern += "/^" + name
+			}
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+pattern)
+			cmd.Env = append(os.Environ(), flawEnv+"="+tt.flaw)
 			out, err := cmd.CombinedOutput()
-			if err == nil || !strings.Contains(string(out), "--- FAIL: TestPlain/"+rule) {
-				t.Errorf("no failure of %s: %v\n%s", rule, err, out)
+			if err == nil || !strings.Contains(string(out), "--- FAIL: TestPlain/"+tt.rule) {
+				t.Errorf("no failure of %s: %v\n%s", tt.rule, err, out)
 			}
 		})
 	}
