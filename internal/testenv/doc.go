@@ -9,6 +9,9 @@
 //		redis.Kill()
 //	}
 //
+// RedisCluster, RedisSentinel and the option TLS are the other ways in which a
+// service reaches Redis.
+//
 // A server that is not installed skips the test and says which one is missing.
 // With HANDRAIL_TEST_SERVERS=required in the environment, as `make test` sets
 // it, that is a failure instead.

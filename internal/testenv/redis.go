@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -16,7 +17,8 @@ type RedisServer struct {
 
 	program string
 	args    []string
-	bus     int // offset of a second port that must be free, 0 for none
+	bus     int         // offset of a second port that must be free, 0 for none
+	tls     *tls.Config // of a client; nil: the server speaks without
 }
 
 // RedisOption changes how Redis starts its server.
@@ -55,8 +57,13 @@ func Redis(t testing.TB, opts ...RedisOption) *RedisServer {
 }
 
 // URL is the server's address as go-redis parses it, as in
-// "redis://127.0.0.1:12345/0".
-func (s *RedisServer) URL() string { return "redis://" + s.Addr() + "/0" }
+// "redis://127.0.0.1:12345/0", or "rediss://…" under TLS.
+func (s *RedisServer) URL() string {
+	if s.tls != nil {
+		return "rediss://" + s.Addr() + "/0"
+	}
+	return "redis://" + s.Addr() + "/0"
+}
 
 // Pause stops the server from running (SIGSTOP) without closing anything: the
 // kernel still accepts connections, and nobody answers.
@@ -72,10 +79,11 @@ func (s *RedisServer) Resume() {
 }
 
 func (s *RedisServer) redis() *exec.Cmd {
-	args := []string{
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
-		"--daemonize", "no", "--save", "", "--appendonly", "no",
+	port := []string{"--port", strconv.Itoa(s.port)}
+	if s.tls != nil {
+		port = []string{"--port", "0", "--tls-port", strconv.Itoa(s.port)}
 	}
+	args := append(port, "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no", "--save", "", "--appendonly", "no")
 	return exec.Command(s.program, append(args, s.args...)...)
 }
 
@@ -89,6 +97,15 @@ func (s *RedisServer) answers(pid int) bool {
 func containsLine(text, line string) bool {
 	for l := range strings.Lines(text) {
 		if strings.TrimSpace(l) == line {
+			return true
+		}
+	}
+	return false
+}
+
+func containsPrefix(text, prefix string) bool {
+	for l := range strings.Lines(text) {
+		if strings.HasPrefix(l, prefix) {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ const commandTimeout = 5 * time.Second
 // reply, a string or an integer as text. It is all that starting servers needs
 // of the Redis protocol, so that this package needs no client library.
 func (s *RedisServer) do(args ...string) (string, error) {
-	conn, err := net.DialTimeout("tcp", s.Addr(), commandTimeout)
+	conn, err := s.dial()
 	if err != nil {
 		return "", err
 	}
@@ -35,6 +36,14 @@ func (s *RedisServer) do(args ...string) (string, error) {
 		return "", err
 	}
 	return readReply(bufio.NewReader(conn))
+}
+
+func (s *RedisServer) dial() (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: commandTimeout}
+	if s.tls != nil {
+		return tls.DialWithDialer(dialer, "tcp", s.Addr(), s.tls)
+	}
+	return dialer.Dial("tcp", s.Addr())
 }
 
 func readReply(r *bufio.Reader) (string, error) {

@@ -18,24 +18,27 @@ import (
 )
 
 // BenchmarkRedis compares with redis_rate on one server and one client. Run it
-// several times rather than with -count, so that the two take turns.
+// several times rather than with -count, so that the peers take turns.
 func BenchmarkRedis(b *testing.B) {
 	client := patientClient(b, testenv.Redis(b).URL())
 	ours := newLimiter(b, client)
 	theirs := redis_rate.NewLimiter(client)
-	limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute}
-	peers := []struct {
+	type peer struct {
 		name  string
 		allow func(ctx context.Context, key string) error
-	}{
-		{"handrail", func(ctx context.Context, key string) error {
-			_, err := ours.Allow(ctx, key, limit)
-			return err
-		}},
+	}
+	peers := []peer{
 		{"redis_rate", func(ctx context.Context, key string) error {
 			_, err := theirs.Allow(ctx, key, redis_rate.Limit{Rate: 8, Burst: 8, Period: 10 * time.Minute})
 			return err
 		}},
+	}
+	for _, algorithm := range []ratelimit.Algorithm{ratelimit.SlidingWindow, ratelimit.SlidingCounter, ratelimit.GCRA} {
+		limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute, Algorithm: algorithm}
+		peers = append(peers, peer{string(algorithm), func(ctx context.Context, key string) error {
+			_, err := ours.Allow(ctx, key, limit)
+			return err
+		}})
 	}
 	for _, load := range []struct {
 		name string
