@@ -69,28 +69,45 @@ func TestOwnClockIsTheMonotonicOne(t *testing.T) {
 	})
 }
 
+// limits are one of each kind, with a block of an hour after the second call.
+var limits = map[string]ratelimit.Limit{
+	"sliding window":  {Count: 2, Window: time.Hour},
+	"sliding counter": {Count: 2, Window: time.Hour / 61 * 60, Algorithm: ratelimit.SlidingCounter},
+	"gcra":            {Count: 2, Window: 2 * time.Hour, Algorithm: ratelimit.GCRA},
+	"lockout": {Count: 2, Window: time.Minute, Lockout: &ratelimit.Lockout{
+		Tiers: []ratelimit.Tier{{Count: 2, Window: time.Minute, Block: time.Hour}},
+	}},
+}
+
 func TestAFloodOfKeysFreesNobodyWhoIsBlocked(t *testing.T) {
 	const maxKeys = 100
-	b := newBox(t, maxKeys)
-	limit := ratelimit.Limit{Count: 2, Window: time.Hour}
-	for i := range maxKeys / 2 {
-		for range 2 {
-			b.allow(fmt.Sprint("blocked", i), limit)
-		}
-	}
-	for i := range 100 * maxKeys {
-		if !b.allow(fmt.Sprint("flood", i), limit).Allowed {
-			t.Fatalf("new key %d refused", i)
-		}
-		if n := b.Len(); n > maxKeys {
-			t.Fatalf("%d keys kept, want at most %d", n, maxKeys)
-		}
-	}
-	b.Advance(time.Hour - 1)
-	for i := range maxKeys / 2 {
-		if d := b.allow(fmt.Sprint("blocked", i), limit); d.Allowed || d.RetryAfter != 1 {
-			t.Fatalf("blocked key %d: %+v", i, d)
-		}
+	for name, limit := range limits {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, maxKeys)
+			for i := range maxKeys / 2 {
+				for range 2 {
+					b.allow(fmt.Sprint("blocked", i), limit)
+				}
+			}
+			for i := range 100 * maxKeys {
+				if !b.allow(fmt.Sprint("flood", i), limit).Allowed {
+					t.Fatalf("new key %d refused", i)
+				}
+				if n := b.Len(); n > maxKeys {
+					t.Fatalf("%d keys kept, want at most %d", n, maxKeys)
+				}
+			}
+			d := b.allow("blocked0", limit)
+			if d.RetryAfter < time.Hour-time.Microsecond {
+				t.Fatalf("blocked for %v", d.RetryAfter)
+			}
+			b.Advance(d.RetryAfter - 1)
+			for i := range maxKeys / 2 {
+				if d := b.allow(fmt.Sprint("blocked", i), limit); d.Allowed || d.RetryAfter != 1 {
+					t.Fatalf("blocked key %d: %+v", i, d)
+				}
+			}
+		})
 	}
 }
 
@@ -258,20 +275,23 @@ func TestWhatWasAdmittedOfLateIsKept(t *testing.T) {
 }
 
 func TestExpiredKeysGoAsNewOnesCome(t *testing.T) {
-	b := newBox(t, 2000)
-	limit := ratelimit.Limit{Count: 2, Window: time.Minute}
-	for i := range 1000 {
-		b.allow(fmt.Sprint("old", i), limit)
-		if i%2 == 0 {
-			b.allow(fmt.Sprint("old", i), limit) // blocked
-		}
-	}
-	b.Advance(time.Minute)
-	for i := range 1500 {
-		b.allow(fmt.Sprint("new", i), limit)
-	}
-	if n := b.Len(); n != 1500 {
-		t.Errorf("%d keys kept, want the 1500 that live", n)
+	for name, limit := range limits {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, 2000)
+			for i := range 1000 {
+				b.allow(fmt.Sprint("old", i), limit)
+				if i%2 == 0 {
+					b.allow(fmt.Sprint("old", i), limit) // blocked
+				}
+			}
+			b.Advance(2 * time.Hour)
+			for i := range 1500 {
+				b.allow(fmt.Sprint("new", i), limit)
+			}
+			if n := b.Len(); n != 1500 {
+				t.Errorf("%d keys kept, want the 1500 that live", n)
+			}
+		})
 	}
 }
 
@@ -331,77 +351,16 @@ func TestBlockedKeysAreLostOnlyWhenAllAreBlocked(t *testing.T) {
 	}
 }
 
-func TestMirrorMakesTheSameDecisions(t *testing.T) {
-	limit := ratelimit.Limit{Count: 20, Window: time.Minute}
-	leader, follower := newBox(t, 0), newBox(t, 0)
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		step := time.Duration(rnd.Int64N(int64(4 * time.Second)))
-		leader.Advance(step)
-		follower.Advance(step)
-		d := leader.allow("k", limit)
-		m := follower.Mirror("k", limit, d)
-		if m.Allowed != d.Allowed {
-			t.Fatalf("decision %+v, mirrored %+v", d, m)
-		}
-		if d.Allowed && rnd.IntN(4) == 0 {
-			_ = leader.Refund(t.Context(), "k", limit, d)
-			_ = follower.Refund(t.Context(), "k", limit, m)
-		}
-	}
-	for {
-		d, m := leader.allow("k", limit), follower.allow("k", limit)
-		if d.Allowed != m.Allowed || d.RetryAfter != m.RetryAfter {
-			t.Fatalf("leader %+v, follower %+v", d, m)
-		}
-		if !d.Allowed {
-			return
-		}
-	}
-}
-
-func TestMirroredRefusalBlocksForAsLong(t *testing.T) {
-	for _, count := range []int{1, 8, 9, 512} {
-		limit := ratelimit.Limit{Count: count, Window: time.Minute}
-		b := newBox(t, 0)
-		for range count / 2 {
-			b.allow("k", limit)
-		}
-		b.Advance(time.Second)
-		for range 3 {
-			b.Mirror("k", limit, ratelimit.Decision{RetryAfter: 20 * time.Second})
-		}
-		if d := b.allow("k", limit); d.Allowed || d.RetryAfter != 20*time.Second {
-			t.Errorf("%d: %+v", count, d)
-		}
-		b.Advance(20 * time.Second)
-		if d := b.allow("k", limit); !d.Allowed {
-			t.Errorf("%d: still refused, %+v", count, d)
-		}
-	}
-}
-
-func TestMirroredAdmissionsCountBeyondTheLimit(t *testing.T) {
-	b := newBox(t, 0)
-	limit := ratelimit.Limit{Count: 2, Window: time.Minute}
-	for range 5 {
-		b.Advance(time.Second)
-		b.Mirror("k", limit, ratelimit.Decision{Allowed: true})
-	}
-	if d := b.allow("k", limit); d.Allowed || d.RetryAfter != 59*time.Second {
-		t.Errorf("%+v", d)
-	}
-	b.Mirror("k", ratelimit.Limit{}, ratelimit.Decision{Allowed: true}) // out of bounds: nothing
-	b.Advance(59 * time.Second)
-	if d := b.allow("k", limit); !d.Allowed {
-		t.Errorf("%+v", d)
-	}
-}
-
 func TestDecisionsOnAKnownKeyDoNotAllocate(t *testing.T) {
+	lockout := &ratelimit.Lockout{Tiers: []ratelimit.Tier{{Count: 512, Window: time.Hour, Block: time.Hour}}}
 	for name, limit := range map[string]ratelimit.Limit{
-		"admitted": {Count: 512, Window: time.Millisecond},
-		"denied":   {Count: 8, Window: time.Hour},
+		"admitted":             {Count: 512, Window: time.Millisecond},
+		"admitted by counter":  {Count: 1e9, Window: time.Minute, Algorithm: ratelimit.SlidingCounter},
+		"admitted by gcra":     {Count: 1e9, Window: time.Minute, Algorithm: ratelimit.GCRA, Burst: 1e8},
+		"denied":               {Count: 8, Window: time.Hour},
+		"denied under lockout": {Count: 8, Window: time.Hour, Lockout: lockout},
+		"denied by counter":    {Count: 8, Window: time.Hour, Algorithm: ratelimit.SlidingCounter},
+		"denied by gcra":       {Count: 8, Window: time.Hour, Algorithm: ratelimit.GCRA, Burst: 2},
 	} {
 		m := newMemory(t, ratelimit.MemoryConfig{})
 		for range ratelimit.MaxCount {
@@ -409,6 +368,12 @@ func TestDecisionsOnAKnownKeyDoNotAllocate(t *testing.T) {
 		}
 		if n := testing.AllocsPerRun(1000, func() { _, _ = m.Allow(t.Context(), benchKey, limit) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+		if n := testing.AllocsPerRun(1000, func() {
+			d, _ := m.AllowN(t.Context(), benchKey, limit, 2)
+			_ = m.Refund(t.Context(), benchKey, limit, d)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations to refund", name, n)
 		}
 		refusal := ratelimit.Decision{RetryAfter: time.Minute}
 		if n := testing.AllocsPerRun(1000, func() { m.Mirror(benchKey, limit, refusal) }); n != 0 {
