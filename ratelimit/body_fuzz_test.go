@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/handrail-go/handrail/ratelimit"
 )
@@ -66,10 +65,15 @@ func readJSON(doc []byte) (value any, clear bool) {
 			value = v
 		}
 	}
-	return value, value != nil && utf8.Valid(doc) && !bytes.Contains(doc, []byte(`\u`)) &&
+	return value, value != nil && !bytes.Contains(doc, []byte(`\u`)) &&
 		bytes.Count(doc, []byte("[")) < 20 && bytes.Count(doc, []byte("{")) < 20 &&
 		bytes.Count(bytes.ToLower(doc), []byte("user")) == 1 && bytes.Count(bytes.ToLower(doc), []byte("email")) == 1 &&
-		!bytes.ContainsFunc(doc, func(r rune) bool { return r > unicode.MaxASCII })
+		ascii(string(doc))
+}
+
+// ascii reports whether s is that alone: of the rest, some counts as nothing.
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // blank reports whether v is nothing once space and invisible characters are
@@ -110,7 +114,7 @@ func FuzzFormSubject(f *testing.F) {
 				return
 			}
 		}
-		if err == nil && len(email) == 1 && utf8.ValidString(email[0]) && !strings.Contains(email[0], "\x00") && !blank(email[0]) {
+		if err == nil && len(email) == 1 && ascii(email[0]) && !strings.Contains(email[0], "\x00") && !blank(email[0]) {
 			t.Errorf("%q counts as the empty value, everybody reads %q", form, email)
 		}
 	})

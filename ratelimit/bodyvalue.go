@@ -7,13 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// appendValue appends text as it counts in a subject: without letter case,
-// without space around it, without control and format characters, which no eye
-// sees, and a decimal number as the one that a double makes of it. Text that is
-// not UTF-8 or holds NUL, where some would end it, and numbers beyond a double
-// are the empty value.
+// appendValue appends text as it counts in a subject: plain, without space
+// around it, and a decimal number as the one that a double makes of it. Text
+// that is not UTF-8, holds NUL, where some would end it, or characters that some
+// take for others, and numbers beyond a double are the empty value.
 func appendValue(b, text []byte) []byte {
-	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 || bytes.ContainsFunc(text, lookalike) {
 		return b
 	}
 	start := len(b)
@@ -25,16 +24,18 @@ func appendValue(b, text []byte) []byte {
 	return append(b[:start], value...) // over itself, to the left
 }
 
-// appendFolded appends text, which is UTF-8, without letter case and without
-// control and format characters.
+// lookalike reports whether r is one of lookalikes, other than by letter case.
+func lookalike(r rune) bool {
+	return r > unicode.MaxASCII && unicode.Is(lookalikes, unicode.ToLower(unicode.ToUpper(r)))
+}
+
+// appendFolded appends text, which is UTF-8, as appendPlain has it.
 func appendFolded[T string | []byte](b []byte, text T) []byte {
 	for i := 0; i < len(text); {
 		c := text[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
-			if !unicode.In(r, unicode.Cc, unicode.Cf) {
-				b = utf8.AppendRune(b, folded(r))
-			}
+			b = appendPlain(b, r)
 			i += size
 			continue
 		}
@@ -48,10 +49,6 @@ func appendFolded[T string | []byte](b []byte, text T) []byte {
 	}
 	return b
 }
-
-// folded is the same for runes that differ in letter case only, be it by upper
-// or by lower case: ſ is s, ı and İ are i.
-func folded(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }
 
 // isDecimal reports whether s is a decimal number, in JSON's form or with what
 // most readers of numbers take beside it: a plus, leading zeros, a bare point.

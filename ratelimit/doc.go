@@ -82,20 +82,23 @@
 // the header, since the client was asked. Nothing that has read the body may
 // stand before.
 //
-// A value is a string, a number or a boolean; letter case, space around it and
-// invisible characters do not count, and a string of decimal digits is the number
-// that it says: 7, 7.0, "7" and "007" are one subject. Other spellings
-// that an application may take for the same are not known here: accented letters
-// for plain ones, as many databases compare; compatibility forms (NFKC), as the
-// full-width letters; ß for ss; +tags and dots of mail addresses. Where it does
-// so, a policy by ip beside bounds the number of spellings that one client tries.
+// A value is a string, a number or a boolean. Accounts have many spellings for
+// applications that do not heed all of these, so that none of them counts: letter
+// case, accents and strokes on Latin letters, full-width forms, space around,
+// invisible characters; ß is ss. A string of decimal digits is the number that it
+// says, as a double has it: 7, 7.0, "7" and "007" are one subject. Subjects that
+// differ in these alone share one limit. Not known are +tags and dots of mail
+// addresses, words behind a number ("7abc"), accents in other scripts, nor
+// similar letters of two. Where the application takes such for one account, a
+// policy by ip beside bounds how many of them one client tries.
 //
 // Whatever two frameworks may read differently is the empty value: a body over
 // MaxBodyBytes, cut short or with a Content-Encoding, a charset other than
 // UTF-8, two Content-Types, a form under a JSON key and the other way round. In
 // JSON, what the grammar does not have (RFC 8259), more than 100 levels,
 // characters that are none, and a member on the way that is there twice, also in
-// other letter case. In a form, the field twice, in other letter case, as
+// other letter case; a value with characters that NFKC makes letters or digits of,
+// as superscripts. In a form, the field twice, in other letter case, as
 // FIELD[x] or FIELD.x beside it, in the query as well, or as a file; bad escapes;
 // semicolons between fields; multipart in other than its plain form.
 //
