@@ -139,6 +139,7 @@ func BenchmarkMemory(b *testing.B) {
 		for _, p := range memoryPeers(maxKeys(c.keys)) {
 			for _, goroutines := range processors() {
 				b.Run(fmt.Sprintf("%s/%d/%s", c.name, goroutines, p.name), func(b *testing.B) {
+					b.ReportAllocs()
 					d, _ := c.fill(b, p, keys)
 					s := c.drive(b, d, keys, goroutines, 1, 0, b.N/goroutines+1)
 					b.ReportMetric(s.nanoseconds(), "ns/op")

@@ -237,6 +237,7 @@ func BenchmarkRedis(b *testing.B) {
 	for _, c := range redisCases() {
 		for _, p := range redisPeers(url) {
 			b.Run(fmt.Sprintf("%s/%d/%s", c.name, c.goroutines, p.name), func(b *testing.B) {
+				b.ReportAllocs()
 				s := c.measure(b, server, p, 0, b.N/c.goroutines+1)
 				b.ReportMetric(s.nanoseconds(), "ns/op")
 				b.ReportMetric(s.allocations(), "allocs/op")
