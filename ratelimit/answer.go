@@ -17,6 +17,7 @@ const unavailableRetry = time.Second
 func answerDenied(w http.ResponseWriter, r *http.Request, list []reservation) {
 	var longest time.Duration
 	var quota string
+	never := false
 	var buf [128]byte
 	state := buf[:0]
 	for i := range list {
@@ -25,7 +26,11 @@ func answerDenied(w http.ResponseWriter, r *http.Request, list []reservation) {
 			continue
 		}
 		wait := res.decision.RetryAfter
-		if res.policy.fixed {
+		switch {
+		case wait == 0: // it costs more than there ever is
+			never = true
+			continue
+		case res.policy.fixed:
 			wait = res.policy.limit.Window
 		}
 		longest = max(longest, wait)
@@ -47,9 +52,15 @@ func answerDenied(w http.ResponseWriter, r *http.Request, list []reservation) {
 		values[0], values[1] = quota, string(state)
 		h["Ratelimit-Policy"], h["Ratelimit"] = values[0:1:1], values[1:2:2]
 	}
-	values[2] = strconv.Itoa(httpx.RetryAfterSeconds(longest))
-	h["Retry-After"] = values[2:]
+	if !never {
+		values[2] = strconv.Itoa(httpx.RetryAfterSeconds(longest))
+		h["Retry-After"] = values[2:]
+	}
 	httpx.WriteError(w, r, http.StatusTooManyRequests, "rate_limited")
+}
+
+func answerDenyListed(w http.ResponseWriter, r *http.Request) {
+	httpx.WriteError(w, r, http.StatusForbidden, "address_denied")
 }
 
 func answerUnavailable(w http.ResponseWriter, r *http.Request) {

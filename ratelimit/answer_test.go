@@ -85,7 +85,7 @@ func TestQuotaFieldsAreStructured(t *testing.T) {
 		{
 			"that of an account stays untold",
 			[]ratelimit.Policy{
-				by("ip", 2, time.Minute), by("account", 2, time.Hour, "json:/email"), by("form", 2, time.Hour, "ip", "form:email"),
+				by("ip", 2, time.Minute), by("account", 2, time.Hour, "cookie:sid"), by("both", 2, time.Hour, "ip", "header:X-Account"),
 			},
 			[]item{numbers("ip", "q", 2, "w", 60)}, []item{numbers("ip", "r", 0, "t", 60)}, 3600,
 		},

@@ -10,7 +10,7 @@ import (
 
 // Bounds of what is read of a body for its policies.
 const (
-	defaultMaxBodyBytes = 64 << 10
+	DefaultMaxBodyBytes = 64 << 10 // of Policy.MaxBodyBytes
 	maxMaxBodyBytes     = 1 << 20
 	firstBodyBuffer     = 4 << 10 // what a body may take before any of it has come
 )

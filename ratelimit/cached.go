@@ -50,6 +50,7 @@ type Cached struct {
 	clock   clock
 	seed    maphash.Seed
 	sets    []refusalSet
+	state   storeState
 }
 
 // NewCached returns a Cached that remembers nothing yet, or every problem of cfg
@@ -68,12 +69,14 @@ func NewCached(cfg CachedConfig) (*Cached, error) {
 	if cfg.MaxBlocked == 0 {
 		cfg.MaxBlocked = DefaultMaxBlocked
 	}
-	return &Cached{
+	c := &Cached{
 		limiter: cfg.Limiter,
 		clock:   newClock(cfg.Now),
 		seed:    maphash.MakeSeed(),
 		sets:    make([]refusalSet, max(cfg.MaxBlocked/setSize, 1)),
-	}, nil
+	}
+	c.state.clock = &c.clock
+	return c, nil
 }
 
 // Allow is AllowN with a cost of 1.

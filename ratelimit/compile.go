@@ -21,14 +21,19 @@ type policy struct {
 	paths     *route.Set // nil: every path
 	parts     []part
 	ipOnly    bool
+	hasIP     bool
 	readsBody bool
 	maxBody   int64
 	v6bits    int
 	limit     Limit
+	share     Limit // of this instance, while the store fails
+	cost      func(*http.Request) int
 	onError   OnStoreError
 	shadow    bool
 	fixed     bool
+	success   []int // what gives a place back; nil counts every request
 	allow     clientip.Prefixes
+	deny      clientip.Prefixes
 	keyPrefix string // "handrail:{<namespace>:<policy>:"
 	quota     string // its item of RateLimit-Policy
 	state     string // its item of RateLimit, up to the seconds
@@ -42,6 +47,9 @@ func compilePolicies(cfg Config, p *problems) []policy {
 	} else if !isName(namespace) {
 		p.addf("Namespace", namespace, nameRule)
 	}
+	if cfg.Replicas < 0 || cfg.Replicas > maxReplicas {
+		p.addf("Replicas", strconv.Itoa(cfg.Replicas), "must be between 0 and %d", maxReplicas)
+	}
 	seen := map[string]bool{}
 	out := make([]policy, len(cfg.Policies))
 	for i, in := range cfg.Policies {
@@ -54,6 +62,7 @@ func compilePolicies(cfg Config, p *problems) []policy {
 		seen[in.Name] = true
 		out[i] = in.compile(p, field)
 		out[i].index = i
+		out[i].share = out[i].limit.share(max(cfg.Replicas, 1))
 		out[i].keyPrefix = "handrail:{" + namespace + ":" + in.Name + ":"
 	}
 	return out
@@ -62,15 +71,18 @@ func compilePolicies(cfg Config, p *problems) []policy {
 func (in Policy) compile(p *problems, field string) policy {
 	out := policy{
 		name:   in.Name,
-		limit:  Limit{Count: in.Limit, Window: in.Window},
+		limit:  Limit{Count: in.Limit, Window: in.Window, Algorithm: in.Algorithm, Burst: in.Burst},
+		cost:   in.Cost,
 		v6bits: in.IPv6Prefix,
 		shadow: in.Mode == Shadow,
 		fixed:  in.RetryAfter == RetryFixed,
 	}
 	out.quota = fmt.Sprintf("%q;q=%d;w=%d", in.Name, in.Limit, (in.Window+time.Second-1)/time.Second)
 	out.state = fmt.Sprintf("%q;r=0;t=", in.Name)
-	checkCount(p, field+"Limit", in.Limit, MaxCount)
-	checkTime(p, field+"Window", in.Window)
+	if len(in.Lockout) > 0 {
+		out.limit.Lockout = &Lockout{Tiers: slices.Clone(in.Lockout)}
+	}
+	out.limit.check(p, field, "Limit")
 	out.methods = slices.Clone(in.Methods)
 	for i, method := range in.Methods {
 		if !isToken(method) || method != strings.ToUpper(method) {
@@ -83,9 +95,18 @@ func (in Policy) compile(p *problems, field string) policy {
 		addJoined(p, field+"Paths", err)
 	}
 	compileKey(&out, in, p, field)
+	compileCount(&out, in, p, field)
 	var err error
 	out.allow, err = clientip.ParsePrefixes(in.Allow)
 	addJoined(p, field+"Allow", err)
+	out.deny, err = clientip.ParsePrefixes(in.Deny)
+	addJoined(p, field+"Deny", err)
+	compileModes(&out, in, p, field)
+	return out
+}
+
+// compileModes reads what is one of a few words.
+func compileModes(out *policy, in Policy, p *problems, field string) {
 	out.onError = in.OnStoreError
 	switch in.OnStoreError {
 	case "":
@@ -100,7 +121,50 @@ func (in Policy) compile(p *problems, field string) policy {
 	if in.RetryAfter != "" && in.RetryAfter != RetryExact && in.RetryAfter != RetryFixed {
 		p.addf(field+"RetryAfter", string(in.RetryAfter), "must be %q or %q", RetryExact, RetryFixed)
 	}
-	return out
+}
+
+// compileCount reads what gives a place back.
+func compileCount(out *policy, in Policy, p *problems, field string) {
+	switch in.Count {
+	case "", Requests:
+		if len(in.SuccessStatuses) > 0 {
+			p.addf(field+"SuccessStatuses", "", "is for Count %q", Failures)
+		}
+		return
+	case Failures:
+	default:
+		p.addf(field+"Count", string(in.Count), "must be %q or %q", Requests, Failures)
+		return
+	}
+	if len(in.SuccessStatuses) == 0 {
+		p.addf(field+"SuccessStatuses", "", "is required with Count %q: the statuses of a success, such as 303", Failures)
+	}
+	for i, status := range in.SuccessStatuses {
+		if status < 200 || status > 399 {
+			p.addf(fmt.Sprintf("%sSuccessStatuses[%d]", field, i), strconv.Itoa(status), "must be between 200 and 399")
+		}
+	}
+	out.success = slices.Clone(in.SuccessStatuses)
+}
+
+// maxReplicas bounds Config.Replicas.
+const maxReplicas = 10_000
+
+// share is what one of n instances admits of l.
+func (l Limit) share(n int) Limit {
+	if n == 1 {
+		return l
+	}
+	part := func(count int) int { return (count + n - 1) / n }
+	l.Count, l.Burst = part(l.Count), part(l.Burst)
+	if l.Lockout != nil {
+		tiers := slices.Clone(l.Lockout.Tiers)
+		for i := range tiers {
+			tiers[i].Count = part(tiers[i].Count)
+		}
+		l.Lockout = &Lockout{Tiers: tiers}
+	}
+	return l
 }
 
 func compileKey(out *policy, in Policy, p *problems, field string) {
@@ -116,6 +180,7 @@ func compileKey(out *policy, in Policy, p *problems, field string) {
 	for i, text := range key {
 		at := fmt.Sprintf("%sKey[%d]", field, i)
 		part, reason := parsePart(text)
+		part.text = text
 		switch {
 		case reason != "":
 			p.addf(at, text, "%s", reason)
@@ -127,6 +192,12 @@ func compileKey(out *policy, in Policy, p *problems, field string) {
 		out.parts = append(out.parts, part)
 		out.readsBody = out.readsBody || part.inBody()
 	}
+	if i := slices.IndexFunc(out.parts, func(p part) bool { return p.kind == 'i' }); i >= 0 {
+		out.hasIP = true
+		ip := out.parts[i]
+		copy(out.parts[1:], out.parts[:i])
+		out.parts[0] = ip
+	}
 	compileMaxBody(out, in, p, field)
 	out.ipOnly = len(out.parts) == 1 && out.parts[0].kind == 'i'
 }
@@ -135,7 +206,7 @@ func compileMaxBody(out *policy, in Policy, p *problems, field string) {
 	out.maxBody = in.MaxBodyBytes
 	switch {
 	case in.MaxBodyBytes == 0:
-		out.maxBody = defaultMaxBodyBytes
+		out.maxBody = DefaultMaxBodyBytes
 	case in.MaxBodyBytes < 0 || in.MaxBodyBytes > maxMaxBodyBytes:
 		p.addf(field+"MaxBodyBytes", strconv.FormatInt(in.MaxBodyBytes, 10), "must be between 1 and %d", maxMaxBodyBytes)
 	case !out.readsBody:

@@ -25,6 +25,24 @@ const (
 	Shadow  Mode = "shadow" // counts and tells, never refuses
 )
 
+// CountMode says which requests take a place for good.
+type CountMode string
+
+// What a Policy counts.
+const (
+	// Requests counts every request.
+	Requests CountMode = "requests"
+
+	// Failures counts what did not succeed. A place is taken before the handler
+	// runs, so that no burst gets through while its answers are on their way, and
+	// given back when the answer is a success: its status is one of
+	// Policy.SuccessStatuses, or the handler said so by ReportSuccess or by the
+	// response header Handrail-Outcome: success. That header is removed. Failure,
+	// said in one of these ways, wins over all else. A status of 500 or more, a
+	// handler that panics and a client that leaves keep the place taken.
+	Failures CountMode = "failures"
+)
+
 // RetryAfterForm says what a refused client is told.
 type RetryAfterForm string
 
@@ -59,20 +77,36 @@ type Policy struct {
 	IPv6Prefix int // bits of an IPv6 address that make a subject; 0 means 64
 
 	// MaxBodyBytes bounds what is read ahead of a body for a json or form key: 1
-	// to 1 MiB; 0 means 64 KiB. A longer body is not refused, it counts as the
+	// to 1 MiB; 0 means
+	// DefaultMaxBodyBytes. A longer body is not refused, it counts as the
 	// empty value. Each request may hold as much memory while it is served.
 	MaxBodyBytes int64
 
-	Limit  int           // 1 to MaxCount
-	Window time.Duration // MinWindow to MaxWindow
+	// Limit, Window, Algorithm and Burst are those of the Limit of this name, and
+	// Lockout are its tiers.
+	Limit     int           // 1 to MaxCount; 1 to MaxLargeCount by other algorithms
+	Window    time.Duration // MinWindow to MaxWindow
+	Algorithm Algorithm     // "" means SlidingWindow
+	Burst     int           // of GCRA; 0 means Limit
+	Lockout   []Tier        // of SlidingWindow, from mild to severe
+
+	// Cost is how many admissions a request takes; less than 1 counts as 1. One
+	// that costs more than the limit ever has is refused without Retry-After. Nil
+	// means 1 each.
+	Cost func(*http.Request) int
+
+	Count           CountMode // "" means Requests
+	SuccessStatuses []int     // with Failures at least one, from 200 to 399
 
 	OnStoreError OnStoreError   // "" means Local
 	Mode         Mode           // "" means Enforce
 	RetryAfter   RetryAfterForm // "" means RetryExact
 
 	// Allow lists networks (CIDR, address, "private", "loopback") whose clients
-	// are neither counted nor refused.
+	// are neither counted nor refused, Deny those whose clients are always
+	// refused, with 403. Deny wins.
 	Allow []string
+	Deny  []string
 }
 
 // AuthPolicy is the policy for credential endpoints: 8 POST requests in 10
@@ -115,6 +149,15 @@ type Config struct {
 	// Memory of its own; pass one to keep it across a change of configuration.
 	// It is not used when Limiter is a Memory.
 	Fallback *Memory
+
+	// Replicas is how many instances share the Limiter. While it fails, each
+	// admits its share of a limit only, rounded up. 0 means 1: each admits the
+	// whole of it.
+	Replicas int
+
+	// Watch is told of the subjects that come and of those that are refused. Nil
+	// means one of its own; pass one to keep it across a change of configuration.
+	Watch *Watch
 
 	// TrustedProxies are the networks (CIDR, address, "private", "loopback")
 	// whose ForwardedHeader is believed. Empty means none: the peer's address

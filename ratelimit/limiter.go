@@ -78,7 +78,7 @@ func (l Limit) Validate() error {
 		return nil
 	}
 	var p problems
-	l.check(&p, "")
+	l.check(&p, "", "Count")
 	return p.err()
 }
 
@@ -123,7 +123,8 @@ func (l Limit) sameAlgorithm(other Limit) bool {
 	return cmp.Or(l.Algorithm, SlidingWindow) == cmp.Or(other.Algorithm, SlidingWindow)
 }
 
-func (l Limit) check(p *problems, field string) {
+// check names Count as it is called where l was written.
+func (l Limit) check(p *problems, field, count string) {
 	most := MaxLargeCount
 	switch l.Algorithm {
 	case "", SlidingWindow:
@@ -132,7 +133,11 @@ func (l Limit) check(p *problems, field string) {
 	default:
 		p.addf(field+"Algorithm", string(l.Algorithm), "must be %q, %q or %q", SlidingWindow, SlidingCounter, GCRA)
 	}
-	checkCount(p, field+"Count", l.Count, most)
+	if most == MaxCount && l.Count > most {
+		p.addf(field+count, strconv.Itoa(l.Count), "must be between 1 and %d; for more there is %q", most, SlidingCounter)
+	} else {
+		checkCount(p, field+count, l.Count, most)
+	}
 	checkTime(p, field+"Window", l.Window)
 	switch {
 	case l.Algorithm != GCRA && l.Burst != 0:
@@ -162,13 +167,13 @@ func (l Limit) checkTiers(p *problems, field string) {
 		checkTime(p, at+"Window", t.Window)
 		checkTime(p, at+"Block", t.Block)
 		if i == 0 {
-			if t.Count < l.Count {
+			if t.Count >= 1 && t.Count < l.Count {
 				p.addf(at+"Count", strconv.Itoa(t.Count), "must not be below that of the limit itself")
 			}
 			continue
 		}
-		if before := tiers[i-1]; t.Count <= before.Count || t.Block <= before.Block {
-			p.addf(at+"Count", strconv.Itoa(t.Count), "must come with a longer block than the tier before, and be above that one's")
+		if before := tiers[i-1]; t.Count < before.Count || t.Block <= before.Block {
+			p.addf(at+"Count", strconv.Itoa(t.Count), "must not be below that of the tier before, and come with a longer block")
 		}
 	}
 }

@@ -162,6 +162,19 @@ func (m *Memory) allow(key string, limit Limit, cost int) Decision {
 	return s.admit(e, now, cost)
 }
 
+// wait is how long m would refuse one call; 0 when it would admit it.
+func (m *Memory) wait(key string, limit Limit) time.Duration {
+	s := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.keys[key]
+	if e == nil {
+		return 0
+	}
+	e.fit(limit)
+	return time.Duration(e.wait(m.clock.now(), 1))
+}
+
 // refund is Refund under the limit of the key's last call.
 func (m *Memory) refund(key string, d Decision) { m.takeBack(key, nil, d) }
 

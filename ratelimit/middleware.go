@@ -3,11 +3,17 @@ package ratelimit
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/clientip"
 )
+
+// decisionBudget bounds what all decisions on one request may take together. A
+// Limiter bounds each of them by itself.
+const decisionBudget = 90 * time.Millisecond
 
 // Middleware applies policies to requests. It is safe for concurrent use and
 // holds no goroutine.
@@ -15,26 +21,36 @@ type Middleware struct {
 	policies []policy
 	store    *Cached // nil when fallback is the store
 	fallback *Memory
+	watch    *Watch
 	resolver *clientip.Resolver
 	keys     *keyMaker
 	onEvent  func(Event)
 }
 
 // New returns a Middleware, or every problem of cfg as *ConfigError, joined.
-// The Limiter and the Fallback stay the caller's.
+// The Limiter, the Fallback and the Watch stay the caller's.
 func New(cfg Config) (*Middleware, error) {
 	var p problems
 	m := &Middleware{
 		policies: compilePolicies(cfg, &p),
 		resolver: newResolver(cfg, &p),
-		keys:     newKeyMaker(cfg.KeySecret),
 		fallback: cfg.Fallback,
+		watch:    cfg.Watch,
 		onEvent:  cfg.OnEvent,
 	}
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+	if m.onEvent == nil {
+		m.onEvent = func(Event) {}
+	}
 	var err error
+	if m.watch == nil {
+		if m.watch, err = NewWatch(WatchConfig{Now: cfg.Now}); err != nil {
+			return nil, err
+		}
+	}
+	m.keys = newKeyMaker(cfg.KeySecret, m.watch)
 	switch limiter := cfg.Limiter.(type) {
 	case nil:
 	case *Memory:
@@ -57,50 +73,48 @@ func New(cfg Config) (*Middleware, error) {
 // the policies that match it refuses.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m.admit(w, r) {
-			next.ServeHTTP(w, r)
+		var room [4]reservation
+		var id clientip.Identity
+		list, worst := m.judge(r, &id, room[:0])
+		if worst != Allowed {
+			m.release(r.Context(), list, Released)
+		}
+		m.tell(id.Client, list)
+		switch worst {
+		case Allowed:
+			m.serve(next, w, r, list)
+		case Denied:
+			answerDenied(w, r, list)
+		case DenyListed:
+			answerDenyListed(w, r)
+		default:
+			answerUnavailable(w, r)
 		}
 	})
 }
 
-// admit reserves a place under every policy that matches r. When one refuses,
-// it gives the others' places back and answers.
-func (m *Middleware) admit(w http.ResponseWriter, r *http.Request) bool {
-	var room [4]reservation
-	list, worst := m.reserveAll(r, room[:0])
-	if worst != Allowed {
-		m.releaseAll(r.Context(), list)
+// judge asks every policy that matches r, so that the answer knows the longest
+// wait. worst is Allowed, or what r is refused for: DenyListed, Denied,
+// Unavailable or Canceled. id is set when a policy matches.
+func (m *Middleware) judge(r *http.Request, id *clientip.Identity, list []reservation) (_ []reservation, worst Outcome) {
+	list, worst = m.match(r, id, list)
+	if worst != Allowed || len(list) == 0 {
+		return list, worst
 	}
-	if m.onEvent != nil {
-		for i := range list {
-			m.onEvent(list[i].event())
-		}
-	}
-	switch worst {
-	case Allowed:
-		return true
-	case Denied:
-		answerDenied(w, r, list)
-	default:
-		answerUnavailable(w, r)
-	}
-	return false
-}
-
-// reserveAll asks every matching policy, so that the answer knows the longest
-// wait. worst is Allowed, Denied, Unavailable or Canceled.
-func (m *Middleware) reserveAll(r *http.Request, list []reservation) (_ []reservation, worst Outcome) {
-	list = m.matching(r, list)
-	if m.recall(list) {
+	if m.recall(list) || m.readBody(r, id, list) && m.recall(list) {
 		return list, Denied
 	}
-	worst = Allowed
+	ctx := r.Context()
+	if m.store != nil && len(list) > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, decisionBudget)
+		defer cancel()
+	}
 	for i := range list {
 		res := &list[i]
-		if res.outcome == Exempt {
-			continue
+		if res.outcome == Skipped {
+			m.reserve(ctx, r, res)
 		}
-		m.reserve(r.Context(), res)
 		switch res.outcome {
 		case Canceled:
 			return list[:i+1], Canceled
@@ -115,43 +129,67 @@ func (m *Middleware) reserveAll(r *http.Request, list []reservation) (_ []reserv
 	return list, worst
 }
 
-// matching appends a reservation for every policy that matches r. It is Exempt,
-// or Skipped until the policy is asked.
-func (m *Middleware) matching(r *http.Request, list []reservation) []reservation {
-	var id clientip.Identity
+// match appends a reservation for every policy that matches r. It is settled when
+// the client is on one of the policy's lists, else Skipped until the policy is
+// asked.
+func (m *Middleware) match(r *http.Request, id *clientip.Identity, list []reservation) (_ []reservation, worst Outcome) {
+	worst = Allowed
 	for i := range m.policies {
 		p := &m.policies[i]
 		if !p.matches(r) {
 			continue
 		}
 		if len(list) == 0 {
-			id = m.identity(r)
+			*id = m.identity(r)
 		}
-		if p.allow.Contains(id.Client) {
-			list = append(list, reservation{policy: p, outcome: Exempt})
-			continue
+		res := reservation{policy: p, outcome: Skipped}
+		switch {
+		case p.deny.Contains(id.Client) && p.shadow:
+			res.outcome = ShadowDenied
+		case p.deny.Contains(id.Client):
+			res.outcome, worst = DenyListed, DenyListed
+		case p.allow.Contains(id.Client):
+			res.outcome = Exempt
+		case !p.readsBody:
+			res.subject = m.keys.key(p, r, *id)
 		}
-		list = append(list, reservation{policy: p, key: m.keys.key(p, r, id), outcome: Skipped})
+		list = append(list, res)
 	}
-	return list
+	return list, worst
+}
+
+// readBody reads the subjects that are in the body, and reports whether there
+// are any. What is refused by then is refused without waiting for the body.
+func (m *Middleware) readBody(r *http.Request, id *clientip.Identity, list []reservation) (any bool) {
+	for i := range list {
+		res := &list[i]
+		if res.outcome == Skipped && res.key == "" {
+			res.subject = m.keys.key(res.policy, r, *id)
+			any = true
+		}
+	}
+	return any
 }
 
 // recall refuses a request under several policies when it is known that one of
-// them refuses: nothing is reserved under the others, only to be given back. It
-// does so only as long as nothing of what is known is due, so that all of them
-// are asked in time, and the answer knows the longest wait.
+// them refuses: nothing is reserved under the others, only to be given back, and
+// no body is read. It does so only as long as nothing of what is known is due, so
+// that all of them are asked in time, and the answer knows the longest wait.
 func (m *Middleware) recall(list []reservation) bool {
-	if m.store == nil || len(list) < 2 {
+	if len(list) < 2 {
 		return false
 	}
 	refused := false
 	for i := range list {
 		res := &list[i]
-		if res.outcome == Exempt {
+		if res.outcome == DenyListed || res.outcome == Exempt || res.key == "" {
 			continue
 		}
-		wait, due := m.store.recall(res.key, res.policy.limit)
-		if due {
+		var wait time.Duration
+		var due bool
+		if m.store == nil {
+			wait = m.fallback.wait(res.key, res.policy.limit)
+		} else if wait, due = m.store.recall(res.key, res.policy.limit); due {
 			return false
 		}
 		if wait > 0 {
@@ -197,100 +235,27 @@ func (m *Middleware) identity(r *http.Request) clientip.Identity {
 	return m.resolver.Resolve(r)
 }
 
-// reservation is what one policy decided on one request.
-type reservation struct {
-	policy   *policy
-	key      string
-	outcome  Outcome
-	decision Decision // of the limiter, or of the fallback when local
-	mirrored Decision // of the fallback, following the limiter
-	local    bool
-	cause    error
-}
-
-// refuse settles res by a decision that is not an admission.
-func (res *reservation) refuse(d Decision) {
-	res.decision, res.outcome = d, Denied
-	if res.policy.shadow {
-		res.outcome = ShadowDenied
-	}
-}
-
-// reserve asks the policy of res.
-func (m *Middleware) reserve(ctx context.Context, res *reservation) {
-	p := res.policy
-	*res = reservation{policy: p, key: res.key, outcome: Allowed}
-	var d Decision
-	if m.store == nil {
-		d = m.fallback.allow(res.key, p.limit, 1)
-	} else {
-		var remembered bool
-		var err error
-		d, remembered, err = m.store.allow(ctx, res.key, p.limit, 1)
-		switch {
-		case err == nil:
-			// What is remembered was mirrored when the store told it.
-			if p.onError == Local && !remembered {
-				res.mirrored = m.fallback.Mirror(res.key, p.limit, d)
-			}
-		case ctx.Err() != nil:
-			// The client is gone. The store may have counted the request; it did not
-			// fail, and a request that may be uncounted never reaches the handler.
-			res.outcome, res.cause = Canceled, context.Cause(ctx)
-			return
-		default:
-			m.storeFailed(p, err)
-			if p.onError != Local {
-				if p.onError == Deny && !p.shadow {
-					res.outcome = Unavailable
-				}
-				return
-			}
-			res.local = true
-			d = m.fallback.allow(res.key, p.limit, 1)
-		}
-	}
-	res.decision = d
-	if !d.Allowed {
-		res.refuse(d)
-	}
-}
-
-// releaseAll gives back what was reserved for a request that is refused. It
-// runs to its end although the client may be gone.
-func (m *Middleware) releaseAll(ctx context.Context, list []reservation) {
+// tell passes on what became of every policy, and what Watch sees in it.
+func (m *Middleware) tell(client netip.Addr, list []reservation) {
 	for i := range list {
 		res := &list[i]
-		if res.outcome != Allowed {
-			continue
+		p := res.policy
+		m.onEvent(res.event(res.outcome))
+		if res.key == "" {
+			continue // on a list
 		}
-		res.outcome = Released
-		switch {
-		case !res.decision.Allowed: // passed uncounted while the store failed
-		case res.local || m.store == nil:
-			m.fallback.refund(res.key, res.decision)
-		default:
-			m.fallback.refund(res.key, res.mirrored)
-			err := m.store.Refund(context.WithoutCancel(ctx), res.key, res.policy.limit, res.decision)
-			if err != nil {
-				m.storeFailed(res.policy, err)
+		if p.ipOnly && m.watch.subject(p.name, res.key) {
+			m.onEvent(Event{Policy: p.name, Outcome: Dominant})
+		}
+		if res.account != 0 && res.outcome != Skipped {
+			m.watch.attempt(p.name, client, res.account, p.limit.Window)
+		}
+		if res.outcome == Denied {
+			shown := client
+			if !p.hasIP {
+				shown = netip.Addr{}
 			}
+			m.watch.refused(p.name, res.key, shown, res.decision.RetryAfter)
 		}
-	}
-}
-
-func (m *Middleware) storeFailed(p *policy, err error) {
-	if m.onEvent != nil {
-		m.onEvent(Event{Policy: p.name, Outcome: StoreError, Cause: err})
-	}
-}
-
-func (res *reservation) event() Event {
-	return Event{
-		Policy:     res.policy.name,
-		Outcome:    res.outcome,
-		RetryAfter: res.decision.RetryAfter,
-		Local:      res.local,
-		Cause:      res.cause,
 	}
 }

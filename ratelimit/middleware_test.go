@@ -240,7 +240,7 @@ func TestLongestWaitOfTheRefusingPolicies(t *testing.T) {
 	if got := resp.Header.Get("Ratelimit-Policy"); got != `"minute";q=2;w=60, "hour";q=2;w=3600` {
 		t.Errorf("RateLimit-Policy %q", got)
 	}
-	want := []string{"minute denied", "hour denied", "day released"}
+	want := []string{"minute denied", "hour denied", "day skipped"}
 	if diff := cmp.Diff(want, a.outcomes()); diff != "" {
 		t.Errorf("outcomes: -want +got\n%s", diff)
 	}

@@ -69,7 +69,7 @@ func TestDenyOnStoreErrorAnswers503(t *testing.T) {
 		body["error"] != "rate_limiter_unavailable" {
 		t.Errorf("status %d, headers %v, body %v", resp.StatusCode, resp.Header, body)
 	}
-	if diff := cmp.Diff([]string{"auth store_error", "auth unavailable"}, a.outcomes()); diff != "" {
+	if diff := cmp.Diff([]string{"auth store_error", " degraded", "auth unavailable"}, a.outcomes()); diff != "" {
 		t.Errorf("outcomes: -want +got\n%s", diff)
 	}
 	if !errors.Is(a.events[0].Cause, errDown) {

@@ -20,6 +20,7 @@ import (
 
 // part is one component of a policy's subject.
 type part struct {
+	text    string       // as it was configured
 	kind    byte         // 'i' ip, 'h' header, 'c' cookie, 'j' json, 'f' form
 	name    string       // canonical for a header, empty for ip
 	pointer *jsonPointer // of json
@@ -79,7 +80,8 @@ func alphanumeric(c byte) bool {
 
 // appendSubject appends the normalised subject of r under p to b. Every part
 // carries its length, so that no two subjects have the same bytes.
-func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, body bodyText) []byte {
+// The part of the address comes first; from account on there is the rest.
+func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, body bodyText) (_ []byte, account int) {
 	for _, part := range p.parts {
 		b = append(b, part.kind)
 		b = appendFramed(b, part.name)
@@ -87,6 +89,7 @@ func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, 
 		case 'i':
 			var text [64]byte
 			b = appendFramed(b, clientip.Subject(id.Client, p.v6bits).AppendTo(text[:0]))
+			account = len(b)
 		case 'h':
 			b = appendFramed(b, headerValue(r, part.name))
 		case 'c':
@@ -95,7 +98,7 @@ func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, 
 			b = body.appendTo(b, part, r)
 		}
 	}
-	return b
+	return b, account
 }
 
 func appendFramed[T string | []byte](b []byte, s T) []byte {
@@ -132,8 +135,9 @@ func cookieValue(r *http.Request, name string) string {
 // and with it the keys that it made last: the digest of a subject that comes
 // again and again is worked out now and then, and its key allocated with it.
 type keyMaker struct {
-	pool sync.Pool // of *scratch
-	seed maphash.Seed
+	pool  sync.Pool // of *scratch
+	seed  maphash.Seed
+	watch *Watch
 }
 
 type scratch struct {
@@ -157,10 +161,11 @@ const (
 	maxSubject = 128     // of a subject whose key is kept
 )
 
-func newKeyMaker(secret []byte) *keyMaker {
+func newKeyMaker(secret []byte, watch *Watch) *keyMaker {
 	secret = slices.Clone(secret)
 	return &keyMaker{
-		seed: maphash.MakeSeed(),
+		seed:  maphash.MakeSeed(),
+		watch: watch,
 		pool: sync.Pool{New: func() any {
 			s := new(scratch)
 			if len(secret) > 0 {
@@ -171,27 +176,37 @@ func newKeyMaker(secret []byte) *keyMaker {
 	}
 }
 
-// key is where the store keeps the subject of r under p. The braces make the
-// whole of it the hash tag of Redis Cluster.
-func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) string {
+// A subject is whom a request counts for.
+type subject struct {
+	key     string // where the store keeps it
+	account uint64 // what a Watch knows it by beside the address; 0 when that is all
+}
+
+// key is the subject of r under p. The braces in its key make the whole of it the
+// hash tag of Redis Cluster.
+func (m *keyMaker) key(p *policy, r *http.Request, id clientip.Identity) subject {
 	var body bodyText
 	if p.readsBody { // which takes as long as the client does
 		body = p.readBody(r)
 	}
 	s := m.pool.Get().(*scratch) //nolint:errcheck // it makes nothing else
-	s.subject = p.appendSubject(s.subject[:0], r, id, body)
+	var account int
+	s.subject, account = p.appendSubject(s.subject[:0], r, id, body)
 	made := &s.made[(maphash.Bytes(m.seed, s.subject)+uint64(p.index))%madeKeys]
-	key := made.key
+	out := subject{key: made.key}
 	if made.policy != p || !bytes.Equal(made.subject, s.subject) {
-		key = s.makeKey(p)
+		out.key = s.makeKey(p)
 		if len(s.subject) <= maxSubject {
-			*made = madeKey{policy: p, subject: append(made.subject[:0], s.subject...), key: key}
+			*made = madeKey{policy: p, subject: append(made.subject[:0], s.subject...), key: out.key}
 		}
+	}
+	if account < len(s.subject) {
+		out.account = m.watch.account(s.subject[account:])
 	}
 	if cap(s.subject) <= maxScratch {
 		m.pool.Put(s)
 	}
-	return key
+	return out
 }
 
 func (s *scratch) makeKey(p *policy) string {

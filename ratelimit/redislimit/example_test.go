@@ -29,7 +29,7 @@ func Example() {
 	m, err := ratelimit.New(ratelimit.Config{
 		Limiter:  limiter,
 		Policies: []ratelimit.Policy{{Name: "login", Limit: 2, Window: 10 * time.Minute}},
-		OnEvent:  func(e ratelimit.Event) { fmt.Println(e.Policy, e.Outcome, e.Local) },
+		OnEvent:  func(e ratelimit.Event) { fmt.Println(e.Outcome, e.Local) },
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -40,10 +40,11 @@ func Example() {
 		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil))
 	}
 	// Output:
-	// login store_error false
-	// login allowed true
-	// login store_error false
-	// login allowed true
-	// login store_error false
-	// login denied true
+	// store_error false
+	// degraded false
+	// allowed true
+	// store_error false
+	// allowed true
+	// store_error false
+	// denied true
 }
