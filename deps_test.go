@@ -88,6 +88,7 @@ var house = []room{
 
 	{"internal/server", part, nil, "what clients talk to is net/http's types and nothing else"},
 	{"internal/upstream", part, nil, "the proxy is net/http and nothing else"},
+	{"internal/adminclient", part, nil, "commands ask a running sidecar by net/http and nothing else"},
 	{"internal/demo", part, []string{"github.com/stripe/stripe-go/"}, "an app that signs its own webhooks to show them"},
 	{"internal/sidecar/...", assembly, []string{unlimited}, "puts all of it together"},
 	{"cmd/...", binary, []string{unlimited}, "a few lines around the assembly"},

@@ -131,12 +131,28 @@ var variables = map[string]string{
 	"SENTRY_DSN": "https://key@127.0.0.1:1/1", "HANDRAIL_UPSTREAM": "http://127.0.0.1:1",
 }
 
+// beside is what some keys need beside them, in the first policy.
+var beside = map[string]string{
+	"rate_limits[].max_body":         `{"key": ["json:/email"]}`,
+	"rate_limits[].burst":            `{"algorithm": "gcra"}`,
+	"rate_limits[].success_statuses": `{"count": "failures"}`,
+	"rate_limits[].count":            `{"success_statuses": [303]}`,
+	"rate_limits[].lockout[].limit":  `{"lockout": [{"window": "1m", "block": "1m"}]}`,
+	"rate_limits[].lockout[].window": `{"lockout": [{"limit": 1, "block": "1m"}]}`,
+	"rate_limits[].lockout[].block":  `{"lockout": [{"limit": 1, "window": "1m"}]}`,
+}
+
 // load reads least, with one key set unless that is empty, as handrail does.
 func load(t *testing.T, key string, value any) (*sidecar.Loaded, error) {
 	t.Helper()
 	var config map[string]any
 	if err := json.Unmarshal([]byte(least), &config); err != nil {
 		t.Fatal(err)
+	}
+	if more, ok := beside[key]; ok {
+		if err := json.Unmarshal([]byte(more), &config["rate_limits"].([]any)[0]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if key != "" {
 		set(config, strings.Split(key, "."), value)

@@ -32,6 +32,8 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	mux.Handle("GET /livez", s.monitor.LivezHandler())
 	mux.Handle("GET /readyz", s.monitor.ReadyzHandler())
 	mux.Handle("GET /startupz", s.monitor.StartupzHandler())
+	mux.HandleFunc("GET "+LimitsPath, s.serveLimits)
+	mux.HandleFunc("POST "+UnblockPath, s.serveUnblock)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -18,6 +18,7 @@ import (
 type assembly struct {
 	loaded  *Loaded
 	handler http.Handler
+	limits  *ratelimit.Middleware
 	proxy   *upstream.Proxy
 }
 
@@ -36,7 +37,7 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if err != nil {
 		return nil, err
 	}
-	limited, err := s.withLimits(l, dispatch(deliveries, app))
+	limits, err := s.newLimits(l)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +60,9 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if l.TrustedProxies == nil {
 		in.onForwarded = s.onForwarded
 	}
-	chain := observed.Wrap(refuse(s.withHealth(l, limited)))
+	chain := observed.Wrap(refuse(s.withHealth(l, limits.Wrap(dispatch(deliveries, app)))))
 	return &assembly{
-		loaded: l, proxy: proxy,
+		loaded: l, proxy: proxy, limits: limits,
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			in.prepare(r)
 			chain.ServeHTTP(w, r)
@@ -73,6 +74,7 @@ func (s *Sidecar) newProxy(l *Loaded) (*upstream.Proxy, error) {
 	cfg := l.upstreamConfig()
 	// What the sidecar says itself, the upstream cannot say.
 	cfg.Reserved = func(name string) bool { return isOurs(name) || name == "X-Request-Id" }
+	cfg.OnResponse = func(r *http.Request, _ int, header http.Header) { ratelimit.ReportHeader(r.Context(), header) }
 	cfg.OnError = func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
 		if !s.reportDelivery(r, err) {
 			upstream.AnswerError(w, r, err)
@@ -117,14 +119,10 @@ func (s *Sidecar) withFlags(l *Loaded, next http.Handler) (http.Handler, error) 
 	return m.Wrap(next), nil
 }
 
-func (s *Sidecar) withLimits(l *Loaded, next http.Handler) (http.Handler, error) {
+func (s *Sidecar) newLimits(l *Loaded) (*ratelimit.Middleware, error) {
 	cfg := l.rateLimitConfig()
-	cfg.Limiter, cfg.Fallback, cfg.OnEvent = s.stores.limiter, s.stores.fallback, s.onRateLimit
-	m, err := ratelimit.New(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return m.Wrap(next), nil
+	cfg.Limiter, cfg.Fallback, cfg.Watch, cfg.OnEvent = s.stores.limiter(), s.stores.fallback, s.watch, s.onRateLimit
+	return ratelimit.New(cfg)
 }
 
 // A delivery is a webhook route and the path it is at.

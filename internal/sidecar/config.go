@@ -5,6 +5,7 @@ import (
 
 	"github.com/handrail-go/handrail/internal/strictyaml"
 	"github.com/handrail-go/handrail/internal/upstream"
+	"github.com/handrail-go/handrail/ratelimit"
 )
 
 // Environments of a deployment. The zero configuration is production.
@@ -33,6 +34,7 @@ type Config struct {
 	Redis             string            `yaml:"redis"`
 	Database          string            `yaml:"database"`
 	DataDir           string            `yaml:"data_dir"`
+	Replicas          int               `yaml:"replicas"` // instances that share Redis
 	RateLimits        []RateLimitConfig `yaml:"rate_limits"`
 	Webhooks          []WebhookConfig   `yaml:"webhooks"`
 	Flags             FlagsConfig       `yaml:"flags"`
@@ -76,21 +78,31 @@ type PathsConfig struct {
 
 // RateLimitConfig is one policy.
 type RateLimitConfig struct {
-	Name         string        `yaml:"name"`
-	Match        MatchConfig   `yaml:"match"`
-	Key          []string      `yaml:"key"`
-	IPv6Prefix   int           `yaml:"ipv6_prefix"`
-	Limit        int           `yaml:"limit"`
-	Window       time.Duration `yaml:"window"`
-	Algorithm    string        `yaml:"algorithm"`
-	Count        string        `yaml:"count"`
-	OnStoreError string        `yaml:"on_store_error"`
-	Mode         string        `yaml:"mode"`
-	RetryAfter   string        `yaml:"retry_after"`
-	Allow        []string      `yaml:"allow"`
+	Name            string              `yaml:"name"`
+	Match           MatchConfig         `yaml:"match"`
+	Key             []string            `yaml:"key"`
+	IPv6Prefix      int                 `yaml:"ipv6_prefix"`
+	MaxBody         strictyaml.ByteSize `yaml:"max_body"` // read for a key of json: or form:
+	Limit           int                 `yaml:"limit"`
+	Window          time.Duration       `yaml:"window"`
+	Algorithm       string              `yaml:"algorithm"`
+	Burst           int                 `yaml:"burst"` // of gcra; 0: the limit
+	Lockout         []TierConfig        `yaml:"lockout"`
+	Count           string              `yaml:"count"`
+	SuccessStatuses []int               `yaml:"success_statuses"`
+	OnStoreError    string              `yaml:"on_store_error"`
+	Mode            string              `yaml:"mode"`
+	RetryAfter      string              `yaml:"retry_after"`
+	Allow           []string            `yaml:"allow"`
+	Deny            []string            `yaml:"deny"`
+}
 
-	Burst           strictyaml.Unsupported `yaml:"burst"`
-	SuccessStatuses strictyaml.Unsupported `yaml:"success_statuses"`
+// TierConfig is one step of a lockout: after limit requests within window the
+// subject is blocked for block.
+type TierConfig struct {
+	Limit  int           `yaml:"limit"`
+	Window time.Duration `yaml:"window"`
+	Block  time.Duration `yaml:"block"`
 }
 
 // MatchConfig selects requests. An empty list of methods means all.
@@ -207,6 +219,7 @@ func defaults(getenv func(string) string) Config {
 		Redis:             getenv("REDIS_URL"),
 		Database:          getenv("DATABASE_URL"),
 		DataDir:           "handrail-data",
+		Replicas:          1,
 		Flags:             FlagsConfig{Source: defaultFlags, TargetingKey: "cookie:uid", Inject: true},
 		Health:            HealthConfig{Path: "/health", Interval: 5 * time.Second, Timeout: 800 * time.Millisecond},
 		Drain:             DrainConfig{Delay: 5 * time.Second, Timeout: 20 * time.Second},
@@ -230,8 +243,9 @@ const (
 // SetDefaults implements strictyaml.Defaulter.
 func (r *RateLimitConfig) SetDefaults() {
 	*r = RateLimitConfig{
-		Key: []string{"ip"}, IPv6Prefix: 64, Algorithm: "sliding_window", Count: "requests",
-		OnStoreError: "local", Mode: "enforce", RetryAfter: "exact",
+		Key: []string{"ip"}, IPv6Prefix: 64, MaxBody: ratelimit.DefaultMaxBodyBytes,
+		Algorithm: string(ratelimit.SlidingWindow), Count: string(ratelimit.Requests),
+		OnStoreError: string(ratelimit.Local), Mode: string(ratelimit.Enforce), RetryAfter: string(ratelimit.RetryExact),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/handrail-go/handrail/health"
 	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/observe"
+	"github.com/handrail-go/handrail/observe/prom"
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/webhook"
 )
@@ -31,10 +32,26 @@ func (q *quiet) ok() bool {
 }
 
 func (s *Sidecar) onRateLimit(e ratelimit.Event) {
-	s.metrics.RateLimitDecision(e.Policy, string(e.Outcome))
-	if e.Outcome == ratelimit.StoreError && s.limiterLog.ok() {
-		s.log.Error("rate limiter store failed", "policy", e.Policy, "error", e.Cause)
+	switch e.Outcome {
+	case ratelimit.Degraded:
+		s.log.Error("rate limits: the store fails, on_store_error decides", "error", e.Cause)
+	case ratelimit.Recovered:
+		s.log.Info("rate limits: the store answers again")
+	case ratelimit.Dominant:
+		s.log.Warn("one address sends most requests of a rate limit: if it is a proxy's, trusted_proxies lacks it", "policy", e.Policy)
+	default:
+		s.metrics.RateLimitDecision(e.Policy, string(e.Outcome))
 	}
+}
+
+// readLimits is asked with every scrape.
+func (s *Sidecar) readLimits() prom.LimitState {
+	_, cause := s.stores.degraded()
+	out := prom.LimitState{Degraded: cause != nil}
+	for _, p := range s.watch.Spray() {
+		out.Spray = append(out.Spray, prom.Spray(p))
+	}
+	return out
 }
 
 func (s *Sidecar) onWebhook(ctx context.Context, e webhook.Event) {

@@ -227,3 +227,28 @@ func (l *loader) defaultFile(path, file string) string {
 func (l *loader) seen(path string) bool {
 	return l.doc != nil && l.doc.Seen(path)
 }
+
+// LoadAdmin reads where a running sidecar listens for commands, by the same
+// precedence as Load. What else is wrong with the configuration does not matter
+// here: a command may lack the secrets of the process that it asks.
+func LoadAdmin(o Options) (AdminConfig, error) {
+	l := &loader{
+		Loaded:  Loaded{Config: defaults(o.Getenv), options: o, Dir: "."},
+		origins: map[string]string{},
+		unread:  map[string]bool{},
+	}
+	if o.Admin == nil && o.Getenv("HANDRAIL_ADMIN") == "" {
+		if err := l.readFile(); err != nil {
+			return AdminConfig{}, err
+		}
+	}
+	l.override()
+	l.resolvePaths()
+	l.problems = slices.DeleteFunc(l.problems, func(p *strictyaml.Problem) bool {
+		return p.Path != "admin" && !strings.HasPrefix(p.Path, "admin.") || l.origins[p.Path] != ""
+	})
+	if len(l.problems) > 0 {
+		return AdminConfig{}, l.sorted()
+	}
+	return l.Admin, nil
+}

@@ -31,23 +31,41 @@ import (
 // key is absent. An empty list means none.
 func (c *Config) policies() []ratelimit.Policy {
 	if c.RateLimits == nil {
-		return []ratelimit.Policy{ratelimit.AuthPolicy()}
+		p := ratelimit.AuthPolicy()
+		p.Algorithm, p.Count = ratelimit.SlidingWindow, ratelimit.Requests
+		p.OnStoreError, p.Mode = ratelimit.Local, ratelimit.Enforce
+		return []ratelimit.Policy{p}
 	}
 	out := make([]ratelimit.Policy, len(c.RateLimits))
 	for i, r := range c.RateLimits {
 		out[i] = ratelimit.Policy{
 			Name: r.Name, Methods: r.Match.Methods, Paths: r.Match.Paths, Exact: r.Match.Exact,
-			Key: r.Key, IPv6Prefix: r.IPv6Prefix, Limit: r.Limit, Window: r.Window,
+			Key: r.Key, IPv6Prefix: r.IPv6Prefix,
+			Limit: r.Limit, Window: r.Window, Algorithm: ratelimit.Algorithm(r.Algorithm), Burst: r.Burst,
+			Count: ratelimit.CountMode(r.Count), SuccessStatuses: r.SuccessStatuses,
 			OnStoreError: ratelimit.OnStoreError(r.OnStoreError), Mode: ratelimit.Mode(r.Mode),
-			RetryAfter: ratelimit.RetryAfterForm(r.RetryAfter), Allow: r.Allow,
+			RetryAfter: ratelimit.RetryAfterForm(r.RetryAfter), Allow: r.Allow, Deny: r.Deny,
+		}
+		if r.readsBody() {
+			out[i].MaxBodyBytes = int64(r.MaxBody)
+		}
+		for _, t := range r.Lockout {
+			out[i].Lockout = append(out[i].Lockout, ratelimit.Tier{Count: t.Limit, Window: t.Window, Block: t.Block})
 		}
 	}
 	return out
 }
 
+// readsBody reports whether a part of the key is in the body.
+func (r *RateLimitConfig) readsBody() bool {
+	return slices.ContainsFunc(r.Key, func(k string) bool {
+		return strings.HasPrefix(k, "json:") || strings.HasPrefix(k, "form:")
+	})
+}
+
 func (c *Config) rateLimitConfig() ratelimit.Config {
 	return ratelimit.Config{
-		Policies: c.policies(), KeySecret: []byte(c.KeySecret), Namespace: c.namespace(),
+		Policies: c.policies(), KeySecret: []byte(c.KeySecret), Namespace: c.namespace(), Replicas: c.Replicas,
 		TrustedProxies: c.TrustedProxies, ForwardedHeader: c.ForwardedHeader,
 		DangerouslyTrustAllProxies: c.DangerouslyTrustAllProxies,
 	}
@@ -144,7 +162,7 @@ func (l *loader) checkParts() {
 		namespace = "observe.service"
 	}
 	l.translate(err, "", map[string]string{
-		"Policies": "rate_limits", "Namespace": namespace, "TrustedProxies": "-", "ForwardedHeader": "-", "Paths": "-",
+		"Policies": "rate_limits", "Namespace": namespace, "TrustedProxies": "-", "ForwardedHeader": "-", "Paths": "-", "MaxBodyBytes": "max_body",
 	})
 	for i := range l.Webhooks {
 		l.checkWebhook(i)
@@ -248,10 +266,14 @@ func (l *loader) translate(err error, prefix string, names map[string]string) {
 	}
 }
 
-// nested tells that methods of a rate limit stand below match.
+// nested tells what stands elsewhere in a rate limit, or by another name.
 func (l *loader) nested(path, key string) string {
-	if strings.HasPrefix(path, "rate_limits[") && key == "methods" {
+	switch {
+	case !strings.HasPrefix(path, "rate_limits["):
+	case key == "methods":
 		return "match." + key
+	case key == "count" && strings.Contains(path, ".lockout["):
+		return "limit"
 	}
 	return key
 }

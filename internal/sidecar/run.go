@@ -102,6 +102,7 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 	wg.Go(func() { s.watchConfig(ctx) })
 	wg.Go(func() { follow(ctx, o.Signals.Reload, func(os.Signal) { s.Reload(ctx, nil) }) })
 	wg.Go(func() { s.purge(ctx) })
+	wg.Go(func() { s.watchLimits(ctx) })
 	wg.Go(func() {
 		if o.AppReady != nil && o.AppReady(ctx) != nil {
 			return // ctx has ended, or the app has

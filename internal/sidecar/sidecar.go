@@ -20,6 +20,7 @@ import (
 	"github.com/handrail-go/handrail/observe"
 	"github.com/handrail-go/handrail/observe/prom"
 	"github.com/handrail-go/handrail/observe/sentryobs"
+	"github.com/handrail-go/handrail/ratelimit"
 )
 
 // A Sidecar is one running proxy: what outlives a reload, and the chain of the
@@ -33,6 +34,7 @@ type Sidecar struct {
 	sentry    *sentryobs.Reporter
 	monitor   *health.Monitor
 	stores    *stores
+	watch     *ratelimit.Watch
 	flags     *flags.Client // nil without a source
 
 	started   *Loaded // the configuration that New got
@@ -45,14 +47,13 @@ type Sidecar struct {
 	endCutoff context.CancelFunc
 
 	forwardedSeen atomic.Bool
-	limiterLog    quiet
 	refusedLog    quiet
 }
 
 // New assembles a Sidecar. It listens on nothing and starts nothing; files
 // below data_dir are made when a webhook route needs them. Logs go to out.
 func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
-	s := &Sidecar{started: l, level: new(slog.LevelVar), limiterLog: quiet{interval: 10 * time.Second}, refusedLog: quiet{interval: time.Second}}
+	s := &Sidecar{started: l, level: new(slog.LevelVar), refusedLog: quiet{interval: time.Second}}
 	s.logs = newLogWriter(out)
 	s.log = newLogger(l.Observe, s.level, s.logs, slog.LevelDebug)
 	s.accessLog = newLogger(l.Observe, s.level, s.logs, slog.LevelWarn)
@@ -82,6 +83,10 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 	if s.stores, err = openStores(&l.Config); err != nil {
 		return err
 	}
+	if s.watch, err = ratelimit.NewWatch(ratelimit.WatchConfig{}); err != nil {
+		return err
+	}
+	s.metrics.CollectLimits(s.readLimits)
 	checks, err := l.checks(s.checkUpstream, s.stores)
 	if err != nil {
 		return err

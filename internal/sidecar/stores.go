@@ -103,8 +103,8 @@ func parseDatabase(rawURL string) (*pgx.ConnConfig, error) {
 // stores are what outlives a reload: counts, deliveries and connections.
 type stores struct {
 	redis    redis.UniversalClient // nil without Redis
-	limiter  ratelimit.Limiter
-	fallback *ratelimit.Memory
+	cached   *ratelimit.Cached     // in front of Redis; nil without
+	fallback *ratelimit.Memory     // counts without Redis, and while it fails
 	dataDir  string
 
 	memory *webhook.Memory
@@ -118,7 +118,7 @@ func openStores(c *Config) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stores{limiter: memory, fallback: memory, dataDir: c.DataDir}
+	s := &stores{fallback: memory, dataDir: c.DataDir}
 	if s.memory, err = webhook.NewMemory(webhook.MemoryConfig{}); err != nil {
 		return nil, err
 	}
@@ -130,10 +130,29 @@ func openStores(c *Config) (*stores, error) {
 		return nil, err
 	}
 	s.redis = redis.NewUniversalClient(options)
-	if s.limiter, err = redislimit.New(redislimit.Config{Client: s.redis}); err != nil {
+	limiter, err := redislimit.New(redislimit.Config{Client: s.redis})
+	if err == nil {
+		s.cached, err = ratelimit.NewCached(ratelimit.CachedConfig{Limiter: limiter})
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.redis.Close())
 	}
 	return s, nil
+}
+
+func (s *stores) limiter() ratelimit.Limiter {
+	if s.cached == nil {
+		return s.fallback
+	}
+	return s.cached
+}
+
+// degraded tells of a Redis that fails.
+func (s *stores) degraded() (since time.Time, cause error) {
+	if s.cached == nil {
+		return time.Time{}, nil
+	}
+	return s.cached.Degraded()
 }
 
 // deliveries is the store of a webhook route.

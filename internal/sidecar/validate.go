@@ -169,6 +169,7 @@ func (l *loader) limitsByIP() bool {
 }
 
 func (l *loader) validateRateLimits() {
+	l.notZero("replicas", l.Replicas)
 	byBody := false
 	for i, r := range l.RateLimits {
 		at := "rate_limits[" + strconv.Itoa(i) + "]"
@@ -180,16 +181,19 @@ func (l *loader) validateRateLimits() {
 			l.problem(at+".key", "must not be empty: leave it out for [ip]")
 		}
 		l.patterns(at+".match.paths", r.Match.Paths, r.Match.Exact)
-		if r.Algorithm != "sliding_window" {
-			l.problem(at+".algorithm", "must be sliding_window: other algorithms are not supported by this version")
+		l.notZero(at+".algorithm", r.Algorithm)
+		l.notZero(at+".count", r.Count)
+		l.notZero(at+".max_body", r.MaxBody)
+		if l.seen(at+".max_body") && !r.readsBody() {
+			l.problem(at+".max_body", "is for a key in the body, as json:/email")
 		}
-		if r.Count != "requests" {
-			l.problem(at+".count", "must be requests: other ways of counting are not supported by this version")
+		if l.seen(at + ".burst") {
+			l.notZero(at+".burst", r.Burst)
 		}
 		byBody = byBody || slices.ContainsFunc(r.Key, func(k string) bool { return k != "ip" })
 	}
 	if byBody && l.KeySecret == "" {
-		l.warn("key_secret is not set: subjects from headers and cookies are kept as plain SHA-256, which a reader of the store can test guesses against")
+		l.warn("key_secret is not set: subjects from headers, cookies and bodies are kept as plain SHA-256, which a reader of the store can test guesses against")
 	}
 	if k := l.KeySecret; k != "" && len(k) < 16 {
 		l.problem("key_secret", "must be at least 16 bytes long")
