@@ -79,11 +79,14 @@ func (s *RedisServer) Resume() {
 }
 
 func (s *RedisServer) redis() *exec.Cmd {
-	port := []string{"--port", strconv.Itoa(s.port)}
+	port := "--port"
 	if s.tls != nil {
-		port = []string{"--port", "0", "--tls-port", strconv.Itoa(s.port)}
+		port = "--tls-port"
 	}
-	args := append(port, "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no", "--save", "", "--appendonly", "no")
+	args := []string{
+		"--port", "0", port, strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+		"--daemonize", "no", "--save", "", "--appendonly", "no",
+	}
 	return exec.Command(s.program, append(args, s.args...)...)
 }
 

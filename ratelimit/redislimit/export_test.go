@@ -10,9 +10,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// OnVirtualTime makes l read the time from the Redis hash "clock" (fields s and
-// us) in place of the server's clock, and from now in place of its own. The
-// scripts have no such switch.
+// Clock is the key of a hash with the virtual time.
+const Clock = "{virtual}clock"
+
+// OnVirtualTime makes l read the time from Clock (fields s and us) in place of
+// the server's clock, and from now in place of its own. The scripts have no such
+// switch.
 func OnVirtualTime(t *testing.T, l *Limiter, now func() time.Time) {
 	t.Helper()
 	l.scripts = newScripts(func(source string) string { return virtual(t, source) })
@@ -26,7 +29,7 @@ func virtual(t *testing.T, source string) string {
 	reads := 0
 	for _, clock := range []string{"redis.call('TIME')", `redis.call("TIME")`} {
 		reads += strings.Count(source, clock)
-		source = strings.ReplaceAll(source, clock, "redis.call('HMGET', 'clock', 's', 'us')")
+		source = strings.ReplaceAll(source, clock, "redis.call('HMGET', '"+Clock+"', 's', 'us')")
 	}
 	if reads > 1 || reads == 0 && strings.Contains(source, "TIME") {
 		t.Fatalf("a script reads the clock %d times:\n%s", reads, source)

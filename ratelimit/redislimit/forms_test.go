@@ -2,7 +2,6 @@ package redislimit_test
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -182,42 +181,5 @@ func TestCallsOfEveryKindGoTogether(t *testing.T) {
 		if left != 7 {
 			t.Errorf("%s: %d left of 8, want 7", name, left)
 		}
-	}
-}
-
-// A changed window puts what is recorded where it is never out too early.
-func TestACounterWhoseWindowChangesForgetsNothingEarly(t *testing.T) {
-	target := virtualTarget(t, patientClient(t, testenv.Redis(t).URL()))
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	var times []time.Time
-	var forgotten time.Time // what is as old as this had left the window when it was shorter
-	limit := ratelimit.Limit{Algorithm: ratelimit.SlidingCounter}
-	for step := range 4000 {
-		if step%10 == 0 {
-			limit.Count = 1 + rnd.IntN(30)
-			limit.Window = time.Second + time.Duration(rnd.Int64N(int64(time.Minute)))
-		}
-		target.Advance(time.Duration(rnd.Int64N(int64(limit.Window / 20))).Truncate(time.Microsecond))
-		if !allow(t, target.Limiter, "k", limit).Allowed {
-			continue
-		}
-		in := 0
-		for _, at := range times {
-			if at.After(forgotten) && target.Now().Sub(at) < limit.Window {
-				in++
-			}
-		}
-		if in >= limit.Count {
-			t.Fatalf("P1: step %d: admitted under %v with %d in the window", step, limit, in)
-		}
-		times = append(times, target.Now())
-		if cut := target.Now().Add(-limit.Window); cut.After(forgotten) {
-			forgotten = cut
-		}
-	}
-	if len(times) < 500 {
-		t.Errorf("only %d admitted", len(times))
 	}
 }

@@ -1,6 +1,8 @@
 package redislimit_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,6 +52,11 @@ func TestSuite(t *testing.T) {
 	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target { return virtualTarget(t, client) })
 }
 
+func TestSuiteOverACluster(t *testing.T) {
+	client := patientClient(t, "redis://"+strings.Join(testenv.RedisCluster(t).Addrs(), ","))
+	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target { return virtualTarget(t, client) })
+}
+
 func TestSuiteBehindACache(t *testing.T) {
 	client := patientClient(t, testenv.Redis(t).URL())
 	ratelimittest.Run(t, func(t *testing.T) ratelimittest.Target {
@@ -69,7 +76,7 @@ func TestWhatOneProcessLetsGoAnotherSeesWithinASecond(t *testing.T) {
 	for name, let := range map[string]func(ratelimit.Limiter, ratelimit.Decision) error{
 		"a refund": func(l ratelimit.Limiter, d ratelimit.Decision) error { return l.Refund(t.Context(), "k", hourly(1), d) },
 		"a key removed by hand": func(ratelimit.Limiter, ratelimit.Decision) error {
-			return client.Del(t.Context(), "k").Err()
+			return client.Del(t.Context(), besideClock+"k").Err()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,6 +109,24 @@ func TestWhatOneProcessLetsGoAnotherSeesWithinASecond(t *testing.T) {
 	}
 }
 
+// besideClock begins every key on virtual time: one server of a Cluster holds
+// them, and the clock.
+const besideClock = "{virtual}"
+
+type prefixed struct{ l *redislimit.Limiter }
+
+func (p prefixed) AllowN(ctx context.Context, key string, limit ratelimit.Limit, cost int) (ratelimit.Decision, error) {
+	return p.l.AllowN(ctx, besideClock+key, limit, cost)
+}
+
+func (p prefixed) Refund(ctx context.Context, key string, limit ratelimit.Limit, d ratelimit.Decision) error {
+	return p.l.Refund(ctx, besideClock+key, limit, d)
+}
+
+func (p prefixed) Reset(ctx context.Context, key string) error {
+	return p.l.Reset(ctx, besideClock+key)
+}
+
 func virtualTarget(t *testing.T, client redis.UniversalClient) ratelimittest.Target {
 	t.Helper()
 	check := func(err error) {
@@ -110,27 +135,55 @@ func virtualTarget(t *testing.T, client redis.UniversalClient) ratelimittest.Tar
 			t.Fatal(err)
 		}
 	}
-	check(client.FlushAll(t.Context()).Err())
+	flush := func(ctx context.Context, c *redis.Client) error { return c.FlushAll(ctx).Err() }
+	switch c := client.(type) {
+	case *redis.Client:
+		check(flush(t.Context(), c))
+	case *redis.ClusterClient:
+		check(c.ForEachMaster(t.Context(), flush))
+	}
 	l := newLimiter(t, client)
-	now := time.Now().AddDate(10, 0, 0).Truncate(time.Microsecond)
+	now := time.Now().AddDate(5, 0, 0).Truncate(time.Microsecond)
 	redislimit.OnVirtualTime(t, l, func() time.Time { return now })
 	advance := func(d time.Duration) {
 		t.Helper()
 		now = now.Add(d)
-		check(client.HSet(t.Context(), "clock", "s", now.Unix(), "us", now.Nanosecond()/1000).Err())
+		check(client.HSet(t.Context(), redislimit.Clock, "s", now.Unix(), "us", now.Nanosecond()/1000).Err())
 	}
 	advance(0)
+	forms := func(key string) []string {
+		return []string{besideClock + key, besideClock + key + ":counter", "rate:" + besideClock + key}
+	}
 	return ratelimittest.Target{
-		Limiter: l,
+		Limiter: prefixed{l},
 		Now:     func() time.Time { return now },
 		Advance: advance,
 		Tick:    time.Microsecond,
+		Epoch:   time.Unix(0, 0),
+		Slack:   5 * time.Microsecond,
 		State: func(key string) string {
-			times, err := client.LRange(t.Context(), key, 0, -1).Result()
-			check(err)
-			end, err := client.PExpireTime(t.Context(), key).Result()
-			check(err)
-			return fmt.Sprint(times, end)
+			state := ""
+			for _, k := range forms(key) {
+				value, err := client.Dump(t.Context(), k).Result()
+				if errors.Is(err, redis.Nil) {
+					continue
+				}
+				check(err)
+				end, err := client.PExpireTime(t.Context(), k).Result()
+				check(err)
+				state += fmt.Sprintf("%s %q %v\n", k, value, end)
+			}
+			return state
+		},
+		Ends: func(key string) bool {
+			for _, k := range forms(key) {
+				left, err := client.PTTL(t.Context(), k).Result()
+				check(err)
+				if left == -1 { // -2 is that of no key
+					return false
+				}
+			}
+			return true
 		},
 		ForgetScripts: func() { check(client.ScriptFlush(t.Context()).Err()) },
 	}
@@ -193,11 +246,17 @@ func TestWaitingRetryAfterOnTheServersClockAdmits(t *testing.T) {
 	}
 }
 
-func TestThreeProcessesOnOneServerAdmitTheLimit(t *testing.T) {
+const (
+	processes = 5
+	workerEnv = "HANDRAIL_TEST_LIMIT_WORKER"
+)
+
+func TestFiveProcessesOnOneServerAdmitTheLimit(t *testing.T) {
 	server := testenv.Redis(t)
-	var admitted atomic.Int64
+	var mu sync.Mutex
+	admitted := map[string]int{}
 	var wg sync.WaitGroup
-	for range 3 {
+	for range processes {
 		wg.Go(func() {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWorkerProcess$", "-test.v")
 			cmd.Env = append(os.Environ(), workerEnv+"="+server.URL())
@@ -206,47 +265,57 @@ func TestThreeProcessesOnOneServerAdmitTheLimit(t *testing.T) {
 				t.Errorf("worker: %v\n%s", err, out)
 				return
 			}
-			_, rest, _ := strings.Cut(string(out), "admitted=")
-			text, _, _ := strings.Cut(rest, "\n")
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				t.Errorf("worker: %v\n%s", err, out)
+			mu.Lock()
+			defer mu.Unlock()
+			for line := range strings.Lines(string(out)) {
+				text, ok := strings.CutPrefix(strings.TrimSpace(line), "admitted ")
+				if !ok {
+					continue
+				}
+				number, name, _ := strings.Cut(text, " ")
+				n, err := strconv.Atoi(number)
+				if err != nil {
+					t.Error(err)
+				}
+				admitted[name] += n
 			}
-			admitted.Add(int64(n))
 		})
 	}
 	wg.Wait()
-	if n := admitted.Load(); n != 100 {
-		t.Errorf("P11: three processes admitted %d, want 100", n)
+	for name := range ofEach(100, time.Hour) {
+		if n := admitted[name]; n != 100 {
+			t.Errorf("P11: %s: five processes admitted %d, want 100", name, n)
+		}
 	}
 }
 
-const workerEnv = "HANDRAIL_TEST_LIMIT_WORKER"
-
-// TestWorkerProcess is one process of TestThreeProcessesOnOneServerAdmitTheLimit.
+// TestWorkerProcess is one process of TestFiveProcessesOnOneServerAdmitTheLimit:
+// a fifth of 2,000 calls.
 func TestWorkerProcess(t *testing.T) {
 	url := os.Getenv(workerEnv)
 	if url == "" {
 		t.Skip("runs as a child process only")
 	}
 	l := newLimiter(t, patientClient(t, url))
-	var admitted atomic.Int64
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			for range 35 {
-				d, err := l.Allow(t.Context(), "k", ratelimit.Limit{Count: 100, Window: time.Hour})
-				if err != nil {
-					t.Error(err)
+	for name, limit := range ofEach(100, time.Hour) {
+		var admitted atomic.Int64
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for range 2000 / processes / 20 {
+					d, err := l.Allow(t.Context(), name, limit)
+					if err != nil {
+						t.Error(err)
+					}
+					if d.Allowed {
+						admitted.Add(1)
+					}
 				}
-				if d.Allowed {
-					admitted.Add(1)
-				}
-			}
-		})
+			})
+		}
+		wg.Wait()
+		fmt.Printf("admitted %d %s\n", admitted.Load(), name)
 	}
-	wg.Wait()
-	fmt.Printf("admitted=%d\n", admitted.Load())
 }
 
 func TestClusterCountsEveryKeyExactly(t *testing.T) {
