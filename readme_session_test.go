@@ -221,6 +221,9 @@ func (s *session) command(name string, args ...string) *exec.Cmd {
 func (s *session) bash(st *step) *exec.Cmd {
 	cmd := s.command("bash", "-euo", "pipefail", "-c", s.local(st.text))
 	cmd.Env = append(cmd.Env, strings.Fields(s.local(st.get("env")))...)
+	if len(s.running) > 0 { // for commands about the one that runs
+		cmd.Env = append(cmd.Env, "HANDRAIL_ADMIN=127.0.0.1:"+s.local("9090"))
+	}
 	return cmd
 }
 
@@ -335,7 +338,11 @@ func startApp(t *testing.T) (port string) {
 		t.Fatal(err)
 	}
 	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		if r.URL.Path == "/session" && strings.Contains(string(body), `"right"`) {
+			w.Header().Set("Location", "/")
+			w.WriteHeader(http.StatusSeeOther)
+		}
 		fmt.Fprintf(w, "%s %s\n", r.Method, r.URL.Path)
 		for _, name := range []string{"X-Forwarded-For", "Handrail-Flags", "Handrail-Request-Verified", "Idempotency-Key"} {
 			if v := r.Header.Get(name); v != "" {

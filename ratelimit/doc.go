@@ -1,7 +1,8 @@
 // Package ratelimit limits requests by subject: a client's address, a header, a
-// cookie, a value in the body or several of them together. Its windows are exact. Whenever they
-// start, no window holds more than N admissions, and Retry-After is the time
-// until the next one, not an estimate.
+// cookie, a value in the body or several of them together. Its windows are
+// exact. Whenever they start, no window holds more than N admissions, and
+// Retry-After is the time until the next one, not an estimate. For large limits
+// and for smoothing there are other Algorithms.
 //
 //	m, err := ratelimit.New(ratelimit.Config{
 //		Policies:       []ratelimit.Policy{ratelimit.AuthPolicy()},
@@ -24,9 +25,11 @@
 // When that fails, Policy.OnStoreError decides: Local (the default) goes on by
 // a Memory that has followed every decision, Deny answers 503, Pass lets
 // through uncounted. Local adds at most Limit admissions per instance to any
-// window, however often the store comes and goes. Each failure is an Event. A
-// request whose client is gone before the decision is not a failure of the
-// store; it is not served.
+// window, or its share of them with Config.Replicas, however often the store
+// comes and goes. Each failure is an Event, and so is every change between a
+// store that fails and one that answers. All decisions on a request share 90 ms,
+// as long as the Limiter keeps to its context. A request whose client is gone
+// before the decision is not a failure of the store; it is not served.
 //
 // # Over the limit
 //
@@ -40,20 +43,28 @@
 //
 // Every policy that matches is asked. When one refuses, the others get back
 // what they had reserved, and the answer's Retry-After is the longest wait among
-// those that refuse. As long as it is remembered that one refuses, the others
-// are neither asked nor reserved.
+// those that refuse. As long as it is known that one refuses, the others are
+// neither asked nor reserved, and no body is read for them.
 //
 // A place that is reserved and given back is taken for that moment. When it was
 // the last one, another instance may remember its subject as blocked for up to
 // a second. With one policy on a request nothing is given back, and nothing is
 // refused while there is room.
 //
+// # Failures only
+//
+// A policy with Count Failures takes a place before the handler runs and gives it
+// back when the request was a success: by the status of its answer, by
+// ReportSuccess, or by the response header Handrail-Outcome. What stands between
+// the middleware and the handler must not answer with such a status by itself.
+//
 // # Answers
 //
 //	429 {"error":"rate_limited"}              Retry-After: 42
 //	503 {"error":"rate_limiter_unavailable"}  Retry-After: 1
+//	403 {"error":"address_denied"}
 //
-// Both with Cache-Control: no-store, and as application/problem+json when Accept
+// All with Cache-Control: no-store, and as application/problem+json when Accept
 // asks for it. Policies by ip alone add RateLimit-Policy: "auth";q=8;w=600 and
 // RateLimit: "auth";r=0;t=42 (draft-ietf-httpapi-ratelimit-headers). Those of
 // other subjects do not: a quota would tell whether an account exists.
@@ -104,6 +115,12 @@
 //
 // An endpoint that takes JSON and forms has one policy with both keys. With two
 // policies, all JSON requests would be one subject, the empty one, of the form's.
+//
+// # For operators
+//
+// A Watch knows who is blocked, whether many accounts are tried from one network,
+// and whether one subject sends most requests. Middleware.Unblock lets a subject
+// through again.
 //
 // # What the store sees
 //

@@ -204,9 +204,9 @@ func (c *command) printLimits(l sidecar.Limits) {
 			notes = append(notes, "one subject sends most requests")
 		}
 		if p.AccountsPerNetwork > 1 || p.NetworksPerAccount > 1 {
-			notes = append(notes, fmt.Sprintf("accounts per network ≤ %d, networks per account ≤ %d", p.AccountsPerNetwork, p.NetworksPerAccount))
+			notes = append(notes, fmt.Sprintf("most accounts of a network %d, most networks of an account %d", p.AccountsPerNetwork, p.NetworksPerAccount))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d in %s\t%s\t%s\t%s\t%s\t%s\n", p.Name, strings.Join(p.Key, ", "), p.Limit, p.Window,
+		fmt.Fprintf(w, "%s\t%s\t%d in %s\t%s\t%s\t%s\t%s\t%s\n", p.Name, strings.Join(p.Key, ", "), p.Limit, short(p.Window),
 			p.Count, p.Algorithm, p.Mode, p.OnStoreError, strings.Join(notes, "; "))
 	}
 	_ = w.Flush()
@@ -219,4 +219,15 @@ func (c *command) printLimits(l sidecar.Limits) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", b.Policy, b.ID, b.Client, b.Until.Format(time.RFC3339), b.Refusals)
 	}
 	_ = w.Flush()
+}
+
+// short is a duration without the units that are zero at its end.
+func short(d string) string {
+	if strings.HasSuffix(d, "m0s") {
+		d = strings.TrimSuffix(d, "0s")
+	}
+	if strings.HasSuffix(d, "h0m") {
+		d = strings.TrimSuffix(d, "0m")
+	}
+	return d
 }
