@@ -89,18 +89,32 @@ func TestSSLCertFileNamesAPrivateCA(t *testing.T) {
 
 // The list is that of the package's documentation.
 func TestAUserWithTheRightsThatTheLimiterNeeds(t *testing.T) {
-	server := testenv.Redis(t, testenv.RedisArgs("--user", "handrail", "on", ">s3cret",
-		"~handrail:*", "~rate:handrail:*", "resetchannels", "-@all",
-		"+evalsha", "+eval", "+time", "+lindex", "+lpush", "+ltrim", "+lrem",
-		"+pexpireat", "+get", "+set", "+setrange", "+del", "+hello", "+auth"))
-	l := newLimiter(t, clientWith(t, "redis://handrail:s3cret@"+server.Addr(), func(*redis.UniversalOptions) {}))
-	decides(t, l)
-	if _, err := l.Allow(t.Context(), "of others", hourly(1)); !redis.HasErrorPrefix(err, "NOPERM") {
-		t.Errorf("error %v, want NOPERM", err)
+	user := func(more ...string) testenv.RedisOption {
+		return testenv.RedisArgs(append([]string{
+			"--user", "handrail", "on", ">s3cret", "~handrail:*", "~rate:handrail:*", "resetchannels", "-@all",
+			"+evalsha", "+eval", "+time", "+lindex", "+lpush", "+ltrim", "+lrem",
+			"+pexpireat", "+get", "+set", "+setrange", "+del", "+hello", "+auth",
+		}, more...)...)
 	}
-	wrong := newLimiter(t, clientWith(t, "redis://handrail:other@"+server.Addr(), func(*redis.UniversalOptions) {}))
-	if _, err := wrong.Allow(t.Context(), "k", hourly(1)); !redis.HasErrorPrefix(err, "WRONGPASS") {
-		t.Errorf("error %v, want WRONGPASS", err)
+	server := testenv.Redis(t, user("+select"))
+	cluster := testenv.RedisCluster(t, user("+cluster|slots"))
+	for name, at := range map[string]string{
+		"one server":            server.Addr(),
+		"another database":      server.Addr() + "/3",
+		"a Cluster":             strings.Join(cluster.Addrs(), ","),
+		"a Cluster by one name": cluster.Addrs()[0] + "?cluster=true",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLimiter(t, patientClient(t, "redis://handrail:s3cret@"+at))
+			decides(t, l)
+			if _, err := l.Allow(t.Context(), "of others", hourly(1)); !redis.HasErrorPrefix(err, "NOPERM") {
+				t.Errorf("error %v, want NOPERM", err)
+			}
+			wrong := newLimiter(t, patientClient(t, "redis://handrail:other@"+at))
+			if _, err := wrong.Allow(t.Context(), "k", hourly(1)); !redis.HasErrorPrefix(err, "WRONGPASS") {
+				t.Errorf("error %v, want WRONGPASS", err)
+			}
+		})
 	}
 }
 
