@@ -174,7 +174,7 @@ func FuzzBodyType(f *testing.F) {
 func TestEveryLetterCaseIsOneSubject(t *testing.T) {
 	key := keyOf(t, ratelimit.Config{}, "form:email")
 	of := func(r rune) string { return key(asForm("email=x" + url.QueryEscape(string(r)))) }
-	for r := range unicode.MaxRune {
+	for r := range rune(0x1f200) { // there is no case beyond
 		forms := []rune{unicode.SimpleFold(r), unicode.ToLower(r), unicode.ToUpper(r), unicode.ToTitle(r)}
 		forms = slices.DeleteFunc(forms, func(form rune) bool { return form == r })
 		if len(forms) == 0 {

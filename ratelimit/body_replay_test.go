@@ -327,6 +327,23 @@ func TestAnErrorOfTheClientReachesTheApplication(t *testing.T) {
 	}
 }
 
+// What is left of a body that was read from is not taken for the whole.
+func TestWhatTheFirstPolicyLeftIsNoBody(t *testing.T) {
+	k := &recorder{}
+	inner := wrapped(t, ratelimit.Config{Limiter: k, Policies: []ratelimit.Policy{keyed("p", 1, "json:/email")}})
+	r, _ := post(strings.NewReader(`{"email":"alice"} {"email":"bob"}`), -1)
+	behind(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 17)) // beyond what was read ahead
+		inner.ServeHTTP(w, r)
+		if rest, err := io.ReadAll(r.Body); string(rest) != ` {"email":"bob"}` || err != nil {
+			t.Errorf("the application got %q, %v", rest, err)
+		}
+	}), 10).ServeHTTP(httptest.NewRecorder(), r)
+	if k.key != keyOf(t, ratelimit.Config{}, "json:/email")() {
+		t.Error("the rest of a body counts")
+	}
+}
+
 func TestTwoMiddlewaresReadABodyOnce(t *testing.T) {
 	k := &recorder{}
 	inner := wrapped(t, ratelimit.Config{Limiter: k, Policies: []ratelimit.Policy{keyed("p", 1, "json:/email")}})

@@ -90,8 +90,9 @@
 // For a key "json:/POINTER" or "form:FIELD" the body is read once, by the first
 // policy that needs it, up to Policy.MaxBodyBytes. What stands behind gets the
 // same bytes, length, trailers and errors; only Expect: 100-continue is gone from
-// the header, since the client was asked. Nothing that has read the body may
-// stand before.
+// the header, since the client was asked. It is reached once the body has come, or
+// as much of it: no client of such a path may wait for an answer in the middle of
+// its body. What stands before must not have read it.
 //
 // A value is a string, a number or a boolean. Accounts have many spellings for
 // applications that do not heed all of these, so that none of them counts: letter

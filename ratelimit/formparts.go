@@ -89,36 +89,41 @@ func (h *partHeader) parse(head string) bool {
 		!strings.HasPrefix(typ, "multipart/") && !strings.HasPrefix(typ, "message/")
 }
 
-// parseDisposition reads form-data; name="x"; filename="y".
-func (h *partHeader) parseDisposition(value string) bool {
-	kind, rest, _ := strings.Cut(value, ";")
+// parseDisposition reads form-data; name="x"; filename="y". There is no other
+// name= that a parser could find by searching.
+func (h *partHeader) parseDisposition(text string) bool {
+	kind, rest, _ := strings.Cut(text, ";")
 	if !strings.EqualFold(strings.TrimRight(kind, " "), "form-data") {
 		return false
 	}
-	named := false
+	named, names := false, 0
 	for rest != "" {
 		key, after, ok := strings.Cut(strings.TrimLeft(rest, " "), "=")
 		if !ok {
 			return false
 		}
-		value, after, ok = parameter(after)
+		value, after, ok := parameter(after)
 		if !ok {
 			return false
 		}
 		rest = after
 		switch strings.ToLower(key) {
 		case "name":
-			if named {
+			if named || h.file {
 				return false
 			}
 			named, h.name = true, value
-		case "filename", "filename*":
+			names++
+		case "filename":
+			h.file = true
+			names++
+		case "filename*":
 			h.file = true
 		default:
 			return false
 		}
 	}
-	return named
+	return named && strings.Count(strings.ToLower(text), "name=") == names
 }
 
 // parameter reads a parameter's value, up to the next semicolon or the end.
@@ -134,7 +139,7 @@ func parameter(s string) (value, rest string, ok bool) {
 	}
 	value, rest, _ = strings.Cut(s, ";")
 	value = strings.TrimRight(value, " ")
-	return value, rest, value != "" && !strings.ContainsAny(value, `" `)
+	return value, rest, value != "" && !strings.ContainsAny(value, `"' `)
 }
 
 // plain reports whether the part is text as it stands: not a file, not encoded.
