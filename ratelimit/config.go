@@ -58,8 +58,8 @@ type Policy struct {
 	Paths []string // patterns with *, {name} and **; empty means every path
 	Exact bool     // match Paths case-sensitively, with trailing slash and ;params
 
-	// Methods are in upper case, as in "POST"; empty means every method. They
-	// match in any letter case, and a request matches as well whose
+	// Methods are in upper case, as in "POST"; empty means every method. GET is
+	// HEAD as well. They match in any letter case, and a request matches as well whose
 	// X-HTTP-Method-Override, X-HTTP-Method or X-Method-Override names one. A
 	// _method in a form or a query is not looked at.
 	Methods []string

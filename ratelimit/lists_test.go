@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -85,5 +86,40 @@ func TestReplicasAreChecked(t *testing.T) {
 		if _, err := ratelimit.New(ratelimit.Config{Replicas: n}); err == nil {
 			t.Errorf("%d replicas were taken", n)
 		}
+	}
+}
+
+func TestWhatLimitsGETLimitsHEAD(t *testing.T) {
+	p := keyed("p", 1, "ip")
+	p.Methods = []string{http.MethodGet}
+	a := newApp(t, one(p))
+	head := func(r *http.Request) { r.Method = http.MethodHead }
+	a.want(200, 1, head)
+	a.want(429, 1, head)
+	a.want(429, 1, func(r *http.Request) { r.Method = http.MethodGet })
+	a.want(200, 1) // POST is another matter
+}
+
+// While two good sign-ins are under way a third is refused; when they end, nobody
+// is blocked.
+func TestWhoWasRefusedWhileSuccessesWereUnderWayIsNotListed(t *testing.T) {
+	watch, err := ratelimit.NewWatch(ratelimit.WatchConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := one(failures())
+	cfg.Watch = watch
+	var inner http.Handler
+	h, _ := inFrontOf(t, cfg, func(w http.ResponseWriter, _ *http.Request) {
+		rec := httptest.NewRecorder()
+		if inner.ServeHTTP(rec, login()); rec.Code != 429 || len(watch.Refused()) != 1 {
+			t.Errorf("meanwhile: status %d, blocked %v", rec.Code, watch.Refused())
+		}
+		w.WriteHeader(http.StatusSeeOther)
+	})
+	inner = h
+	h.ServeHTTP(httptest.NewRecorder(), login())
+	if blocked := watch.Refused(); len(blocked) != 0 {
+		t.Errorf("blocked afterwards: %v", blocked)
 	}
 }

@@ -208,9 +208,11 @@ func (p *policy) matches(r *http.Request) bool {
 }
 
 // hasMethod compares without regard to letter case, as frameworks do that
-// upper-case the method of a request.
+// upper-case the method of a request. What answers GET answers HEAD.
 func (p *policy) hasMethod(method string) bool {
-	return slices.ContainsFunc(p.methods, func(m string) bool { return strings.EqualFold(m, method) })
+	return slices.ContainsFunc(p.methods, func(m string) bool {
+		return strings.EqualFold(m, method) || m == http.MethodGet && strings.EqualFold(method, http.MethodHead)
+	})
 }
 
 // overridden reports whether a header by which frameworks let a request change

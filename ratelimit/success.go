@@ -95,6 +95,7 @@ func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, r *http.Req
 		res := &list[i]
 		if res.countsFailures() && res.policy.succeeded(rep.said.Load(), status) {
 			m.release(ctx, list[i:i+1], Refunded)
+			m.watch.forget(res.key) // who was refused meanwhile may come again
 			m.onEvent(res.event(Refunded))
 		}
 	}

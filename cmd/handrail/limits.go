@@ -108,7 +108,8 @@ func (c *command) limitsUnblockCommand(f *adminFlags) *cobra.Command {
 		Long: `unblock forgets what a subject has used up under a policy. The subject is named
 by its ID, as list shows it, or by what it is made of: for each entry of the
 policy's key the value that a request would have, as KEY=VALUE. For a key of one
-entry the value alone will do. Every instance lets it through within a second.`,
+entry the value alone will do. Every instance on the same Redis lets it through
+within a second.`,
 		Example: `  handrail limits unblock auth 203.0.113.7
   handrail limits unblock auth id=PdBjDI4fNrGhaGPAnG9uNCPT6GQ8lkWiXrbOAcb5Dck
   handrail limits unblock account ip=203.0.113.7 json:/email=alice@example.com`,

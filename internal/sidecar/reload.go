@@ -21,7 +21,11 @@ func (s *Sidecar) Reload(ctx context.Context, content []byte) {
 	options := old.options
 	options.content = content
 	next, err := Load(options)
+	var restart []string
 	if err == nil {
+		restart = needRestart(&s.started.Config, &next.Config)
+		// Keys of limits may be under the service's name, which stays till then.
+		next.Observe.Service = s.started.Observe.Service
 		err = s.install(ctx, next)
 	}
 	if err != nil {
@@ -38,7 +42,7 @@ func (s *Sidecar) Reload(ctx context.Context, content []byte) {
 	for _, w := range next.Warnings {
 		s.log.Warn("configuration", "warning", w)
 	}
-	for _, key := range needRestart(&s.started.Config, &next.Config) {
+	for _, key := range restart {
 		s.log.Warn("configuration: a changed key takes effect after a restart", "key", key)
 	}
 	s.log.Info("configuration reloaded", "file", next.File)

@@ -166,6 +166,17 @@ func TestCountsSurviveAReload(t *testing.T) {
 	}
 }
 
+func TestCountsSurviveAnotherNameOfTheService(t *testing.T) {
+	r := reloadableSidecar(t, echoApp(t), oneRequest+"observe: {service: one}\n")
+	if got := r.get("/x"); got != 200 {
+		t.Fatalf("first: %d", got)
+	}
+	r.reload(oneRequest + "observe: {service: two}\n")
+	if got := r.get("/x"); got != 429 {
+		t.Errorf("after the service was renamed: %d", got)
+	}
+}
+
 func TestRequestsInFlightFinishInTheConfigurationTheyBeganIn(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
