@@ -21,10 +21,10 @@ type Spray struct {
 	NetworksPerAccount int // the most networks that tried one account
 }
 
-// Spray returns what was tried under each policy whose key names a client and
-// something beside it, within its window: at least the last half of it, at most
-// all of it, and not less than half a second. A network is an IPv4 /24 or an
-// IPv6 /48.
+// Spray returns what was tried under each policy whose key has something beside
+// the client's address, which is the account, within its window: at least the
+// last half of it, at most all of it, and not less than half a second. A network
+// is an IPv4 /24 or an IPv6 /48.
 //
 // Numbers are estimates with a standard error of 8% at most. When there are more
 // networks or accounts than WatchConfig.MaxNetworks, those go that were tried
