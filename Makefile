@@ -2,14 +2,14 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench bench-deps microbench fuzz soak build fmt fresh
+.PHONY: help demo deps test check bench bench-deps bench-limits microbench fuzz soak build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
 FUZZTIME  = 30s
 
 help: ## list the goals
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the sidecar in front of a sample app and print what to try
 	go run ./cmd/handrail demo
@@ -28,12 +28,16 @@ check: ## look for what tests do not see: format, vet, go.mod, linters
 	go vet ./...
 	go mod tidy -diff
 	go tool -modfile=tools/go.mod golangci-lint run ./...
+	cd bench/limits && go vet ./... && go mod tidy -diff && go tool -modfile=../../tools/go.mod golangci-lint run ./...
 
 bench: ## measure the sidecar beside nginx, HAProxy, Caddy and httputil.ReverseProxy (BENCHFLAGS)
 	go run ./bench $(BENCHFLAGS)
 
 bench-deps: ## install what bench uses: wrk, redis-server, nginx, HAProxy, Caddy
 	@bench/deps.sh
+
+bench-limits: ## measure the limiters beside others, in memory and on Redis (LIMITSFLAGS)
+	cd bench/limits && go test -count=1 -timeout 20m -run '^TestCompare$$' -compare $(LIMITSFLAGS)
 
 microbench: ## run all Go benchmarks
 	go test -run '^$$' -bench . ./...

@@ -80,11 +80,15 @@ func alphanumeric(c byte) bool {
 
 // appendSubject appends the normalised subject of r under p to b. Every part
 // carries its length, so that no two subjects have the same bytes.
-// The part of the address comes first; from account on there is the rest.
+// The part of the address comes first; from account on there is the rest. Without
+// a value in any of it there is no account: those that send none are not one that
+// many try.
 func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, body bodyText) (_ []byte, account int) {
+	named := false
 	for _, part := range p.parts {
 		b = append(b, part.kind)
 		b = appendFramed(b, part.name)
+		value := len(b)
 		switch part.kind {
 		case 'i':
 			var text [64]byte
@@ -97,6 +101,10 @@ func (p *policy) appendSubject(b []byte, r *http.Request, id clientip.Identity, 
 		case 'j', 'f':
 			b = body.appendTo(b, part, r)
 		}
+		named = named || part.kind != 'i' && len(b) > value+1 // more than a length of 0
+	}
+	if !named {
+		account = len(b)
 	}
 	return b, account
 }
