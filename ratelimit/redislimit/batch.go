@@ -46,7 +46,7 @@ const (
 	queued  stage = iota
 	leading       // its caller was told to lead the next batch
 	sent          // part of a batch
-	left          // its caller has given up
+	left          // its caller waits no longer
 )
 
 // call is one command, about one key.

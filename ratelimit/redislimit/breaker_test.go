@@ -28,7 +28,10 @@ const (
 	refuses
 	hangs
 	complains
+	dawdles // for delay, with each answer
 )
+
+const delay = 20 * time.Millisecond
 
 // pretended is a server without a network, for tests on virtual time.
 type pretended struct {
@@ -85,6 +88,9 @@ func (p *pretended) serve(conn net.Conn) {
 			return
 		case mood(p.mood.Load()) == complains:
 			answer = "-WRONGTYPE of a kind\r\n"
+		case mood(p.mood.Load()) == dawdles:
+			time.Sleep(delay)
+			fallthrough
 		default:
 			p.asked.Add(1)
 			answer = "*2\r\n:1\r\n:1\r\n"
@@ -339,6 +345,34 @@ func TestADeadlineIsOnesOwn(t *testing.T) {
 				}
 			})
 		}
+		wg.Wait()
+	})
+}
+
+// Of two who wait the one with more time goes first, and takes the other along.
+func TestWhoHasMostTimeLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &pretended{}
+		server.mood.Store(int32(hangs))
+		l := server.limiter(t)
+		var wg sync.WaitGroup
+		call := func(limit, wantTook time.Duration, wantErr bool) {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				if took, err := timed(ctx, l); took != wantTook || (err != nil) != wantErr {
+					t.Errorf("with %v: %v after %v, want an error %v after %v", limit, err, took, wantErr, wantTook)
+				}
+			})
+			synctest.Wait()
+		}
+		for range redislimit.MaxBatches - 1 {
+			call(time.Hour, redislimit.DefaultTimeout, true)
+		}
+		call(20*time.Millisecond, 20*time.Millisecond, true)
+		call(30*time.Millisecond, 30*time.Millisecond, true)
+		call(time.Hour, 20*time.Millisecond+2*delay, false) // one answer after the other
+		server.mood.Store(int32(dawdles))
 		wg.Wait()
 	})
 }

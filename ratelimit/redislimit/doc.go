@@ -69,7 +69,8 @@
 // A server that failed five times in a row, by refusing, breaking off or being too
 // slow, is not asked for a second: calls end at once, with ErrOpen. Then one call
 // at a time asks it again, until it answers; an error is an answer. Under Cluster
-// that goes by master, so that the keys of the others are decided as ever.
+// that goes by master, so that the keys of the others are decided as ever, and the
+// client looks for who has taken over each time.
 // ErrOpen does not mean that the server has lost its counts. A client of go-redis
 // that could not connect as often as its pool is large asks again once a second,
 // too, so that a server that is back may be unused for up to two.

@@ -24,16 +24,24 @@ func ofEach(count int, window time.Duration) map[string]ratelimit.Limit {
 	}
 }
 
-// P8: whatever a call leaves behind ends by itself.
+// P8: whatever a call leaves behind ends by itself, when nothing of it matters
+// any more.
 func TestEveryKeyOfEveryFormEnds(t *testing.T) {
+	const count, part = 4, time.Minute / ratelimit.CounterBuckets
+	matters := map[string]struct{ least, most time.Duration }{
+		"sliding_window":                {time.Minute, time.Minute},
+		"sliding_window with a lockout": {3 * time.Minute, 3 * time.Minute},
+		"sliding_counter":               {time.Minute, time.Minute + part},
+		"gcra":                          {time.Minute / count, time.Minute + time.Second}, // whole seconds
+	}
 	client := patientClient(t, testenv.Redis(t).URL())
 	l := newLimiter(t, client)
-	for name, limit := range ofEach(4, time.Minute) {
+	for name, limit := range ofEach(count, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			if err := client.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
-			var admitted []ratelimit.Decision
+			start := time.Now()
 			ends := func(after string) {
 				t.Helper()
 				for _, key := range client.Keys(t.Context(), "*").Val() {
@@ -41,19 +49,21 @@ func TestEveryKeyOfEveryFormEnds(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if left <= 0 || left > 4*time.Minute {
-						t.Errorf("P8: after %s, %q ends in %v", after, key, left)
+					want := matters[name]
+					if left < want.least-time.Since(start) || left > want.most+time.Millisecond {
+						t.Errorf("P8: after %s, %q ends in %v, want %v to %v", after, key, left, want.least, want.most)
 					}
 				}
 			}
-			for range 6 {
+			var admitted []ratelimit.Decision
+			for range count + 2 {
 				if d := allow(t, l, "k", limit); d.Allowed {
 					admitted = append(admitted, d)
 				}
 				ends("a decision")
 			}
-			if len(admitted) != 4 {
-				t.Fatalf("P1 P2: admitted %d of 6, want 4", len(admitted))
+			if len(admitted) != count {
+				t.Fatalf("P1 P2: admitted %d, want %d", len(admitted), count)
 			}
 			for _, d := range admitted[1:] {
 				if err := l.Refund(t.Context(), "k", limit, d); err != nil {
@@ -62,6 +72,23 @@ func TestEveryKeyOfEveryFormEnds(t *testing.T) {
 				ends("a refund")
 			}
 		})
+	}
+}
+
+// What is earned back by the clock must not be given back as well.
+func TestARefundOfWhatIsEarnedBackChangesNothing(t *testing.T) {
+	target := virtualTarget(t, patientClient(t, testenv.Redis(t).URL()))
+	limit := ratelimit.Limit{Count: 1, Window: time.Minute, Algorithm: ratelimit.GCRA}
+	old := allow(t, target.Limiter, "k", limit)
+	target.Advance(limit.Window + target.Slack)
+	if !allow(t, target.Limiter, "k", limit).Allowed {
+		t.Fatal("P3: refused after the window")
+	}
+	if err := target.Limiter.Refund(t.Context(), "k", limit, old); err != nil {
+		t.Fatal(err)
+	}
+	if allow(t, target.Limiter, "k", limit).Allowed {
+		t.Error("P1: admitted after a refund of what was earned back")
 	}
 }
 

@@ -258,3 +258,25 @@ func TestAClusterThatLosesAMaster(t *testing.T) {
 		wantExact(t, l, key, count)
 	}
 }
+
+// The client by itself would go on asking the dead master for up to a minute.
+func TestAClusterThatReplacesAMasterIsFollowed(t *testing.T) {
+	cluster := testenv.RedisCluster(t, testenv.RedisArgs("--cluster-require-full-coverage", "no"))
+	url := "redis://" + strings.Join(cluster.Addrs(), ",")
+	l := hurriedLimiter(t, url)
+	key := keysByMaster(t, url)[cluster.Addrs()[1]][0]
+	wantExact(t, l, key, 1)
+	heirs := []redis.UniversalClient{patientClient(t, cluster.Master(0).URL()), patientClient(t, cluster.Master(2).URL())}
+	cluster.KillMaster(1)
+	id := heirs[0].Do(t.Context(), "cluster", "myid").Val()
+	slot := heirs[0].ClusterKeySlot(t.Context(), key).Val()
+	for _, heir := range heirs {
+		if err := heir.Do(t.Context(), "cluster", "setslot", slot, "node", id).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a decision by the heir", func() bool {
+		_, err := l.Allow(t.Context(), key, hourly(1))
+		return err == nil
+	})
+}
