@@ -2,28 +2,21 @@ package ratelimit
 
 import "math"
 
-// inlineTimes is how many admission times fit without an allocation.
+// inlineTimes is how many admission times fit into an entry.
 const inlineTimes = 8
 
 // admissions are the newest admission times of a key, oldest first, in a ring
 // that grows up to the limit: what SlidingWindow keeps.
 type admissions struct {
-	ring   []int64
-	start  int
-	n      int
-	inline [inlineTimes]int64
+	ring  []int64
+	start int
+	n     int
 
 	// held is the end of a refusal that another Limiter told under a Lockout.
 	held int64
 }
 
 const never = math.MinInt64 // before all time
-
-func (a *admissions) reset() {
-	a.start, a.n = 0, 0
-	a.ring = a.inline[:]
-	a.held = never
-}
 
 // at is the i-th oldest time.
 func (a *admissions) at(i int) int64 {
@@ -122,10 +115,10 @@ func (a *admissions) hold(now, wait int64, limit *Limit) {
 	a.fill(now+wait-int64(limit.Window), limit.Count)
 }
 
-// expired reports whether nothing counts any more at now.
-func (a *admissions) expired(now int64, limit *Limit) bool {
+// end is when nothing counts any more.
+func (a *admissions) end(limit *Limit) int64 {
 	if a.n == 0 {
-		return a.held <= now
+		return a.held
 	}
 	matters := limit.Window
 	if limit.Lockout != nil {
@@ -133,7 +126,7 @@ func (a *admissions) expired(now int64, limit *Limit) bool {
 			matters = max(matters, tier.Window, tier.Block)
 		}
 	}
-	return max(a.at(a.n-1)+int64(matters), a.held) <= now
+	return max(a.at(a.n-1)+int64(matters), a.held)
 }
 
 // push appends t, the newest, and keeps the newest count times.

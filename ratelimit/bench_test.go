@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ func newMemory(t testing.TB, cfg ratelimit.MemoryConfig) *ratelimit.Memory {
 	}
 	return m
 }
+
+const benchKeyZero = "handrail:{default:auth:0000000000000000000000000000000000000000000}"
 
 func benchKeys(n int) []string {
 	keys := make([]string, n)
@@ -69,20 +72,57 @@ func BenchmarkMemoryOneKeyParallel(b *testing.B) {
 	})
 }
 
+func BenchmarkMemoryAlgorithms(b *testing.B) {
+	for name, limit := range map[string]ratelimit.Limit{
+		"counter": {Count: 1e9, Window: time.Minute, Algorithm: ratelimit.SlidingCounter},
+		"gcra":    {Count: 1e9, Window: time.Minute, Algorithm: ratelimit.GCRA},
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := newMemory(b, ratelimit.MemoryConfig{})
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = m.Allow(b.Context(), benchKey, limit)
+			}
+		})
+	}
+}
+
 // BenchmarkMemoryMillionKeys goes through a million kept keys in random order.
+// The keys come from memory, which takes more time than the decision, or are made
+// anew, as for a request: that allocates them.
 func BenchmarkMemoryMillionKeys(b *testing.B) {
 	const n = 1 << 20
-	m := newMemory(b, ratelimit.MemoryConfig{MaxKeys: n + n/8})
 	keys := benchKeys(n)
 	limit := ratelimit.Limit{Count: 8, Window: 10 * time.Minute}
-	for _, k := range keys {
-		_, _ = m.Allow(b.Context(), k, limit)
-	}
-	i := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		i = (i*5 + 12345) & (n - 1)
-		_, _ = m.Allow(b.Context(), keys[i], limit)
+	for name, key := range map[string]func(int) string{
+		"kept": func(i int) string { return keys[i] },
+		"made": func(i int) string {
+			key := []byte(benchKeyZero)
+			for at := len(key) - 1; i > 0; i /= 10 {
+				at--
+				key[at] = byte('0' + i%10)
+			}
+			return string(key)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			m := newMemory(b, ratelimit.MemoryConfig{MaxKeys: n + n/8})
+			for _, k := range keys {
+				_, _ = m.Allow(b.Context(), k, limit)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				i = (i*5 + 12345) & (n - 1)
+				_, _ = m.Allow(b.Context(), key(i), limit)
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(m.Len()), "B/key")
+		})
 	}
 }
 

@@ -5,11 +5,11 @@ import "strings"
 // maxClasses bounds the classes of a shard.
 const maxClasses = 32 // fits entry.class
 
-// class holds the keys of one policy in a shard. Every key is in exactly one of
+// class holds the entries of one policy in a shard, by number. Every one is in exactly one of
 // open and blocked.
 type class struct {
 	name    string    // what its keys begin with, up to their last colon
-	open    []*entry  // not known to be blocked; a clock hand goes round
+	open    []int32   // not known to be blocked; a clock hand goes round
 	blocked blockHeap // blocked as of its last decision; the first to end on top
 	hand    int
 }
@@ -65,10 +65,10 @@ func (s *shard) tidy(c *class, now int64) {
 // unblock reopens two keys of c that have ceased to be blocked.
 func (s *shard) unblock(c *class, now int64) {
 	for range 2 {
-		if len(c.blocked) == 0 || c.blocked[0].until > now {
+		if len(c.blocked) == 0 || s.entries[c.blocked[0]].until > now {
 			return
 		}
-		c.reopen(c.blocked[0])
+		s.reopen(int(c.blocked[0]))
 	}
 }
 
@@ -78,9 +78,9 @@ func (s *shard) sweep(c *class, now int64) {
 		if len(c.open) == 0 {
 			return
 		}
-		e := c.under()
-		if e.expired(now) {
-			s.drop(e)
+		n := c.under()
+		if s.cell(n).expired(now) {
+			s.drop(n)
 			continue
 		}
 		c.hand++
@@ -90,14 +90,15 @@ func (s *shard) sweep(c *class, now int64) {
 // victim is the key to drive out of c: an open one that was not admitted since
 // the hand last came by, else the blocked one that ends first. There must be a
 // key.
-func (c *class) victim() *entry {
+func (s *shard) victim(c *class) int {
 	if len(c.open) == 0 {
-		return c.blocked[0]
+		return int(c.blocked[0])
 	}
 	for {
-		e := c.under()
+		n := c.under()
+		e := &s.entries[n]
 		if !e.recent {
-			return e
+			return n
 		}
 		e.recent = false
 		c.hand++
@@ -105,43 +106,56 @@ func (c *class) victim() *entry {
 }
 
 // under is the open entry under the hand. There must be one.
-func (c *class) under() *entry {
+func (c *class) under() int {
 	if c.hand >= len(c.open) {
 		c.hand = 0
 	}
-	return c.open[c.hand]
+	return int(c.open[c.hand])
 }
 
-// block files e under blocked, until its block ends.
-func (c *class) block(e *entry, end int64) {
-	c.detach(e)
-	e.until, e.blocked = end, true
-	c.blocked.push(e)
+// block files c under blocked, until its block ends.
+func (s *shard) block(c cell, end int64) {
+	s.detach(c.number)
+	c.until, c.blocked = end, true
+	s.push(&s.classes[c.class].blocked, c.number)
 }
 
-// reopen moves e from blocked to open.
-func (c *class) reopen(e *entry) {
-	c.detach(e)
+// reopen moves entry n from blocked to open.
+func (s *shard) reopen(n int) {
+	s.detach(n)
+	e := &s.entries[n]
 	e.blocked = false
-	c.add(e)
+	s.add(s.classes[e.class], n)
 }
 
-// add files e, which is nowhere, under open.
-func (c *class) add(e *entry) {
-	e.index = len(c.open)
-	c.open = append(c.open, e)
+// add files entry n, which is nowhere, under open.
+func (s *shard) add(c *class, n int) {
+	s.entries[n].index = uint32(len(c.open))
+	c.open = append(c.open, int32(n))
 }
 
-// detach takes e out of blocked or open.
-func (c *class) detach(e *entry) {
+// detach takes entry n out of blocked or open.
+func (s *shard) detach(n int) {
+	e := &s.entries[n]
+	c := s.classes[e.class]
 	if e.blocked {
-		c.blocked.remove(e.index)
+		s.pull(&c.blocked, int(e.index))
 		return
 	}
 	last := len(c.open) - 1
 	moved := c.open[last]
 	c.open[e.index] = moved
-	moved.index = e.index
-	c.open[last] = nil
+	s.entries[moved].index = e.index
 	c.open = c.open[:last]
+}
+
+// refile tells the class of the entry that is number n from now on.
+func (s *shard) refile(n int) {
+	e := &s.entries[n]
+	c := s.classes[e.class]
+	if e.blocked {
+		c.blocked[e.index] = int32(n)
+	} else {
+		c.open[e.index] = int32(n)
+	}
 }

@@ -1,222 +1,106 @@
 package ratelimit
 
-// entry is one key. It stands at position index of its class's blocked or open.
-type entry struct {
-	key     string
-	limit   Limit      // of the last call; its algorithm says which of the three counts
-	times   admissions // SlidingWindow
-	counter *counter   // SlidingCounter
-	gcra    gcra       // GCRA
-	until   int64      // end of the block, when blocked
-	index   int
-	class   uint8 // its position in shard.classes
-	blocked bool
-	recent  bool // admitted since the hand last came by
-}
-
-// begin makes e an entry without an admission.
-func (e *entry) begin(limit Limit) {
-	e.limit = limit
-	e.times.reset()
-	switch limit.Algorithm {
-	case SlidingCounter:
-		if e.counter == nil {
-			e.counter = new(counter)
-		}
-		*e.counter = counter{window: int64(limit.Window)}
-	case GCRA:
-		e.gcra = gcra{tat: never, count: uint32(limit.Count)}
-	}
-}
-
-// fit makes e count for limit what it has recorded under another.
-func (e *entry) fit(limit Limit) {
-	if e.limit == limit {
-		return
-	}
-	old := e.limit
-	e.limit = limit
-	switch {
-	case !old.sameAlgorithm(limit):
-		e.begin(limit)
-	case limit.Algorithm == SlidingCounter:
-		e.counter.fit(limit.Window)
-	case limit.Algorithm == GCRA:
-		e.gcra.fit(&limit)
-	}
-}
-
-// wait is how long a call of cost has to wait at now; 0 when it is admitted.
-func (e *entry) wait(now int64, cost int) int64 {
-	switch e.limit.Algorithm {
-	case SlidingCounter:
-		return e.counter.wait(now, &e.limit, cost)
-	case GCRA:
-		return e.gcra.wait(now, &e.limit, cost)
-	default:
-		return e.times.wait(now, &e.limit, cost)
-	}
-}
-
-// record admits cost at now, and returns the token of the admission.
-func (e *entry) record(now int64, cost int) int64 {
-	switch e.limit.Algorithm {
-	case SlidingCounter:
-		return e.counter.record(now, cost)
-	case GCRA:
-		return e.gcra.record(now, &e.limit, cost)
-	default:
-		return e.times.record(now, &e.limit, cost)
-	}
-}
-
-// refund takes an admission back.
-func (e *entry) refund(now, token int64, cost int) {
-	switch e.limit.Algorithm {
-	case SlidingCounter:
-		e.counter.refund(token, cost)
-	case GCRA:
-		e.gcra.refund(now, &e.limit, token, cost)
-	default:
-		e.times.refund(token, cost)
-	}
-}
-
-// hold makes the next call wait from now for as long, at least.
-func (e *entry) hold(now, wait int64) {
-	switch e.limit.Algorithm {
-	case SlidingCounter:
-		e.counter.hold(now, wait, &e.limit)
-	case GCRA:
-		e.gcra.hold(now, wait, &e.limit)
-	default:
-		e.times.hold(now, wait, &e.limit)
-	}
-}
-
-// expired reports whether nothing counts any more at now.
-func (e *entry) expired(now int64) bool {
-	switch e.limit.Algorithm {
-	case SlidingCounter:
-		return e.counter.expired(now)
-	case GCRA:
-		return e.gcra.expired(now)
-	default:
-		return e.times.expired(now, &e.limit)
-	}
-}
-
+// init makes s an empty shard for that many keys.
 func (s *shard) init(maxKeys int) {
 	s.max = maxKeys
-	s.keys = make(map[string]*entry)
 	s.classes = []*class{{}}
 }
 
-// entry returns the entry of key, a new one when there is none.
-func (s *shard) entry(key string, limit Limit, now int64) *entry {
-	if e := s.keys[key]; e != nil {
-		e.fit(limit)
-		return e
+// open returns the cell of key, a new one when there is none.
+func (s *shard) open(key string, f *fingerprint, limit *Limit, now int64) cell {
+	if n, ok := s.find(f); ok {
+		c := s.cell(n)
+		c.fit(limit)
+		return c
 	}
 	id := s.intern(key)
-	c := s.classes[id]
-	s.tidy(c, now)
-	var e *entry
-	if len(s.keys) < s.max {
-		e = new(entry)
-	} else {
-		e = s.largest(c).victim()
-		s.drop(e)
+	class := s.classes[id]
+	s.tidy(class, now)
+	if s.len >= s.max {
+		s.drop(s.victim(s.largest(class)))
 	}
-	*e = entry{key: key, counter: e.counter, class: id}
-	e.begin(limit)
-	c.add(e)
-	s.keys[key] = e
-	return e
+	c := s.cell(s.insert(f))
+	c.class = id
+	c.begin(limit)
+	s.add(class, c.number)
+	return c
 }
 
-// admit records cost admissions of e at now.
-func (s *shard) admit(e *entry, now int64, cost int) Decision {
-	token := e.record(now, cost)
-	e.recent = true
-	s.settle(e, now)
-	return Decision{Allowed: true, Cost: cost, Token: token}
+// settle files c under blocked or open, after its admissions or its limit changed.
+func (s *shard) settle(c cell, now int64, limit *Limit) {
+	s.file(c, now, c.standing(now, limit))
 }
 
-// settle files e under blocked or open, after its admissions or its limit changed.
-func (s *shard) settle(e *entry, now int64) {
-	if wait := e.wait(now, 1); wait > 0 {
-		if end := now + wait; !e.blocked || e.until != end {
-			s.classes[e.class].block(e, end)
-		}
-		return
-	}
-	if e.blocked {
-		s.classes[e.class].reopen(e)
+// file puts c under blocked when it has to wait, and else under open.
+func (s *shard) file(c cell, now, wait int64) {
+	switch end := now + wait; {
+	case wait == 0 && c.blocked:
+		s.reopen(c.number)
+	case wait > 0 && !(c.blocked && c.until == end):
+		s.block(c, end)
 	}
 }
 
-func (s *shard) drop(e *entry) {
-	s.classes[e.class].detach(e)
-	delete(s.keys, e.key)
+func (s *shard) drop(n int) {
+	s.detach(n)
+	s.remove(n)
 }
 
-// blockHeap is a binary heap by until that tells its entries where they are.
-type blockHeap []*entry
+// blockHeap is a binary heap of entries by until, the first to end on top, that
+// tells its entries where they are.
+type blockHeap []int32
 
-func (h *blockHeap) push(e *entry) {
-	e.index = len(*h)
-	*h = append(*h, e)
-	h.up(e.index)
+func (t *table) push(h *blockHeap, n int) {
+	*h = append(*h, int32(n))
+	t.up(*h, len(*h)-1)
 }
 
-func (h *blockHeap) remove(i int) {
-	old := *h
-	last := len(old) - 1
-	moved := old[last]
-	old[last] = nil
-	*h = old[:last]
+func (t *table) pull(h *blockHeap, i int) {
+	last := len(*h) - 1
+	moved := (*h)[last]
+	*h = (*h)[:last]
 	if i == last {
 		return
 	}
-	old[i] = moved
-	moved.index = i
-	h.down(i)
-	h.up(moved.index)
+	t.put(*h, i, moved)
+	t.down(*h, i)
+	t.up(*h, int(t.entries[moved].index))
 }
 
-func (h *blockHeap) up(i int) {
-	all := *h
+func (t *table) up(h blockHeap, i int) {
+	n := h[i]
 	for i > 0 {
 		parent := (i - 1) / 2
-		if all[parent].until <= all[i].until {
-			return
+		if t.entries[h[parent]].until <= t.entries[n].until {
+			break
 		}
-		h.swap(i, parent)
+		t.put(h, i, h[parent])
 		i = parent
 	}
+	t.put(h, i, n)
 }
 
-func (h *blockHeap) down(i int) {
-	all := *h
+func (t *table) down(h blockHeap, i int) {
+	n := h[i]
 	for {
 		child := 2*i + 1
-		if child >= len(all) {
-			return
+		if child >= len(h) {
+			break
 		}
-		if child+1 < len(all) && all[child+1].until < all[child].until {
+		if child+1 < len(h) && t.entries[h[child+1]].until < t.entries[h[child]].until {
 			child++
 		}
-		if all[i].until <= all[child].until {
-			return
+		if t.entries[n].until <= t.entries[h[child]].until {
+			break
 		}
-		h.swap(i, child)
+		t.put(h, i, h[child])
 		i = child
 	}
+	t.put(h, i, n)
 }
 
-func (h *blockHeap) swap(i, j int) {
-	all := *h
-	all[i], all[j] = all[j], all[i]
-	all[i].index, all[j].index = i, j
+// put makes n the i-th of h.
+func (t *table) put(h blockHeap, i int, n int32) {
+	h[i] = n
+	t.entries[n].index = uint32(i)
 }

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -109,7 +108,7 @@ func (l *Lockout) valid(count int) bool {
 			min(t.Window, t.Block) < MinWindow || max(t.Window, t.Block) > MaxWindow {
 			return false
 		}
-		count, block = t.Count+1, t.Block
+		count, block = t.Count, t.Block
 	}
 	return true
 }
@@ -117,10 +116,6 @@ func (l *Lockout) valid(count int) bool {
 // refills reports whether a whole burst is earned within MaxWindow.
 func (l Limit) refills() bool {
 	return l.Burst <= l.Count || float64(l.Burst)*float64(l.Window)/float64(l.Count) <= float64(MaxWindow)
-}
-
-func (l Limit) sameAlgorithm(other Limit) bool {
-	return cmp.Or(l.Algorithm, SlidingWindow) == cmp.Or(other.Algorithm, SlidingWindow)
 }
 
 // check names Count as it is called where l was written.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"math/bits"
 	"strconv"
 	"sync"
 	"time"
@@ -14,9 +15,10 @@ const DefaultMaxKeys = 1 << 17
 
 // MemoryConfig makes a Memory.
 type MemoryConfig struct {
-	// MaxKeys bounds the keys kept; 0 means DefaultMaxKeys. A key costs about
-	// 350 bytes, under SlidingWindow up to 8 bytes more per unit of a limit above
-	// 8, under SlidingCounter 300 bytes more.
+	// MaxKeys bounds the keys kept; 0 means DefaultMaxKeys. A key costs 180 to 360
+	// bytes, whatever its length; under SlidingWindow up to 16 bytes more per unit
+	// of a limit above 8, under SlidingCounter 350 bytes more. Room that was once
+	// taken is kept for later keys.
 	MaxKeys int
 
 	// Now is the clock; nil means the monotonic one of package time.
@@ -38,20 +40,21 @@ type MemoryConfig struct {
 // dropped as new ones come.
 //
 // The policy of a key is the key up to its last colon. Of more than 32 in a
-// shard, those that came last count as one.
+// shard, those that came last count as one. Of the key itself nothing is kept but
+// 128 bits of hashes under seeds of this process.
 //
 // A clock that steps backward neither admits more nor blocks anything beyond
 // the window plus the step.
 type Memory struct {
 	clock  clock // read under a shard's lock, so that a key sees no reordered times
-	seed   maphash.Seed
+	seeds  [2]maphash.Seed
 	shards []shard
 }
 
 // shardKeys is the least number of keys worth a shard of their own.
 const (
 	shardKeys = 1024
-	maxShards = 64
+	maxShards = 1024
 )
 
 // NewMemory returns an empty Memory, or every problem of cfg as *ConfigError,
@@ -68,7 +71,7 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 		cfg.MaxKeys = DefaultMaxKeys
 	}
 	n := min(max(cfg.MaxKeys/shardKeys, 1), maxShards)
-	m := &Memory{clock: newClock(cfg.Now), seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	m := &Memory{clock: newClock(cfg.Now), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, shards: make([]shard, n)}
 	for i := range m.shards {
 		m.shards[i].init(cfg.MaxKeys / n)
 	}
@@ -83,27 +86,40 @@ func (m *Memory) Allow(ctx context.Context, key string, limit Limit) (Decision, 
 // AllowN implements Limiter. Its only errors are those of a limit or a cost out
 // of bounds.
 func (m *Memory) AllowN(_ context.Context, key string, limit Limit, cost int) (Decision, error) {
-	if err := errors.Join(limit.Validate(), limit.CheckCost(cost)); err != nil {
-		return Decision{}, err
+	if cost < 1 || !limit.valid() {
+		return Decision{}, errors.Join(limit.Validate(), limit.CheckCost(cost))
 	}
 	return m.allow(key, limit, cost), nil
 }
 
 // Refund implements Limiter. It never fails.
 func (m *Memory) Refund(_ context.Context, key string, limit Limit, d Decision) error {
-	if limit.valid() {
-		m.takeBack(key, &limit, d)
+	if !d.Allowed || !limit.valid() {
+		return nil
+	}
+	s, f := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.find(&f)
+	if !ok {
+		return nil
+	}
+	if c := s.cell(n); c.kind == kindOf(&limit) {
+		now := m.clock.now()
+		c.fit(&limit)
+		c.refund(now, &limit, d.Token, min(max(d.Cost, 1), MaxLargeCount))
+		s.settle(c, now, &limit)
 	}
 	return nil
 }
 
 // Reset implements Limiter. It never fails.
 func (m *Memory) Reset(_ context.Context, key string) error {
-	s := m.shard(key)
+	s, f := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.keys[key]; e != nil {
-		s.drop(e)
+	if n, ok := s.find(&f); ok {
+		s.drop(n)
 	}
 	return nil
 }
@@ -121,17 +137,21 @@ func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
 	if limit.Validate() != nil || !d.Allowed && d.RetryAfter <= 0 {
 		return Decision{}
 	}
-	s := m.shard(key)
+	s, f := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.clock.now()
-	e := s.entry(key, limit, now)
-	if !d.Allowed {
-		e.hold(now, int64(min(d.RetryAfter, 2*MaxWindow)))
-		s.settle(e, now)
-		return Decision{}
+	c := s.open(key, &f, &limit, now)
+	made := Decision{}
+	if d.Allowed {
+		cost := min(max(d.Cost, 1), limit.Capacity())
+		made = Decision{Allowed: true, Cost: cost, Token: c.record(now, &limit, cost)}
+		c.recent = true
+	} else {
+		c.hold(now, int64(min(d.RetryAfter, 2*MaxWindow)), &limit)
 	}
-	return s.admit(e, now, min(max(d.Cost, 1), limit.Capacity()))
+	s.settle(c, now, &limit)
+	return made
 }
 
 // Len is the number of keys kept.
@@ -140,7 +160,7 @@ func (m *Memory) Len() int {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		n += len(s.keys)
+		n += s.len
 		s.mu.Unlock()
 	}
 	return n
@@ -150,69 +170,65 @@ func (m *Memory) allow(key string, limit Limit, cost int) Decision {
 	if cost > limit.Capacity() {
 		return Decision{}
 	}
-	s := m.shard(key)
+	s, f := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.clock.now()
-	e := s.entry(key, limit, now)
-	if wait := e.wait(now, cost); wait > 0 {
-		s.settle(e, now)
+	c := s.open(key, &f, &limit, now)
+	wait, token, standing := c.decide(now, &limit, cost)
+	s.file(c, now, standing)
+	if wait > 0 {
 		return Decision{RetryAfter: time.Duration(wait)}
 	}
-	return s.admit(e, now, cost)
+	c.recent = true
+	return Decision{Allowed: true, Cost: cost, Token: token}
 }
 
 // wait is how long m would refuse one call; 0 when it would admit it.
 func (m *Memory) wait(key string, limit Limit) time.Duration {
-	s := m.shard(key)
+	s, f := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.keys[key]
-	if e == nil {
+	n, ok := s.find(&f)
+	if !ok || s.entries[n].kind != kindOf(&limit) {
 		return 0
 	}
-	e.fit(limit)
-	return time.Duration(e.wait(m.clock.now(), 1))
+	c := s.cell(n)
+	c.fit(&limit)
+	return time.Duration(c.wait(m.clock.now(), &limit, 1))
 }
 
-// refund is Refund under the limit of the key's last call.
-func (m *Memory) refund(key string, d Decision) { m.takeBack(key, nil, d) }
-
-func (m *Memory) takeBack(key string, limit *Limit, d Decision) {
+// refund is Refund for one who does not know the limit of the key's last call.
+func (m *Memory) refund(key string, d Decision) {
 	if !d.Allowed {
 		return
 	}
-	s := m.shard(key)
+	s, f := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.keys[key]
-	if e == nil {
+	n, ok := s.find(&f)
+	if !ok {
 		return
 	}
-	if limit != nil {
-		if !e.limit.sameAlgorithm(*limit) {
-			return
-		}
-		e.fit(*limit)
+	c := s.cell(n)
+	limit := Limit{Count: int(c.gcra.count), Window: time.Duration(c.ends), Algorithm: GCRA} // the windows need none
+	c.refund(m.clock.now(), &limit, d.Token, min(max(d.Cost, 1), MaxLargeCount))
+	if c.blocked {
+		s.reopen(n) // until its next call
 	}
-	now := m.clock.now()
-	e.refund(now, d.Token, min(max(d.Cost, 1), MaxLargeCount))
-	s.settle(e, now)
 }
 
-func (m *Memory) shard(key string) *shard {
-	if len(m.shards) == 1 {
-		return &m.shards[0]
-	}
-	return &m.shards[maphash.String(m.seed, key)%uint64(len(m.shards))]
+func (m *Memory) shard(key string) (*shard, fingerprint) {
+	f := fingerprint{maphash.String(m.seeds[0], key) | 1, maphash.String(m.seeds[1], key)}
+	n, _ := bits.Mul64(f[0], uint64(len(m.shards)))
+	return &m.shards[n], f
 }
 
 // shard is one lock's worth of keys. Every key belongs to one class.
 type shard struct {
-	mu      sync.Mutex
-	keys    map[string]*entry
+	mu sync.Mutex
+	table
 	classes []*class // the first takes what has none of its own
 	turn    int      // the class to tidy next
-	max     int
-	_       [32]byte // keeps neighbours' locks off this cache line
+	_       [16]byte // makes it two cache lines, so that no lock has a neighbour
 }
