@@ -4,34 +4,48 @@
 // the process and of the machine. SQLite comes as pure Go
 // (modernc.org/sqlite), without cgo.
 //
+// [OpenPostgres] keeps it in a PostgreSQL database, for any number of instances
+// (pgx). Each step is one statement and one transaction without state in the
+// session, sent by the simple protocol, so that a pooler may stand in between
+// (PgBouncer in transaction mode).
+//
 // # Time
 //
 // Leases run on the database's clock. That of SQLite is the wall clock of the
-// machine, read once in each statement, so several processes on the file agree.
-// A clock that jumps ahead ends leases early: the event is then claimed again
-// with a higher fence and marked as maybe processed. One that jumps back makes
-// those under way as much longer.
+// machine, read once in each statement, so several processes on the file agree;
+// that of PostgreSQL is the server's. A clock that jumps ahead ends leases
+// early: the event is then claimed again with a higher fence and marked as maybe
+// processed. One that jumps back makes those under way as much longer. After a
+// failover the standby's clock counts.
 //
 // # Durability
 //
-// The file is in WAL mode with synchronous=FULL: a step that has returned is on
-// disk, so an acknowledged event is not forgotten by a power failure. That is
-// one fsync for each step, two for a first delivery, none for a duplicate.
+// The file of SQLite is in WAL mode with synchronous=FULL: a step that has
+// returned is on disk, so an acknowledged event is not forgotten by a power
+// failure. That is one fsync for each step, two for a first delivery, none for a
+// duplicate. PostgreSQL does as its synchronous_commit says, by default the
+// same; steps of several connections share an fsync. A failover forgets what was
+// not replicated, unless synchronous_commit waits for a standby.
 //
 // # When the database is down
 //
 // Each step returns the error, and the middleware answers 503: a full disk, a
-// file that is locked for more than 5 s, one that cannot be read.
+// file that is locked for more than 5 s, one that cannot be read; a server that
+// refuses connections, or does not answer within the timeout of a step. The
+// store goes on by itself once the database does.
 //
 // # Retention
 //
 // Keys past their retention count as absent. Their rows are deleted by Purge,
-// or by Run, which the owner starts.
+// or by Run, which the owner starts. Several instances may do so at once.
 //
 // # Security
 //
-// The file holds event ids, digests of bodies, and the answers of routes that
-// replay them; no bodies, signatures or secrets. It is created with mode 0600,
-// in a directory created with mode 0700. It must not lie on a network file
-// system: SQLite's locks do not hold there.
+// What is kept is event ids, digests of bodies, and the answers of routes that
+// replay them, up to 64 KiB each; no bodies, signatures or secrets. SQLite's
+// file is created with mode 0600, in a directory created with mode 0700. It must
+// not lie on a network file system: SQLite's locks do not hold there. Errors
+// hold neither the address of PostgreSQL as it was given nor the password. Its
+// role needs SELECT, INSERT, UPDATE and DELETE on one table, see [DDL]; a server
+// that logs failed statements logs event ids and kept answers with them.
 package sqlstore

@@ -16,10 +16,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// sqliteDialect: 'now' is fixed within a step of a statement.
+// sqliteNow: 'now' is fixed within a step of a statement.
+const sqliteNow = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)"
+
 var sqliteDialect = dialect{
-	now:   "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
+	now:   sqliteNow,
 	table: "handrail_deliveries",
+	clock: "(SELECT " + sqliteNow + " AS now) AS t",
+	free:  "true",
 }
 
 // sqliteSchema holds the steps of the schema: applied in order, counted by
@@ -93,7 +97,7 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 		}
 		return nil
 	}
-	return &Store{read: read, write: write, q: sqliteDialect.render(), present: present}, nil
+	return &Store{db: &sqliteDB{read: read, write: write, q: sqliteDialect.render(), present: present}}, nil
 }
 
 func sqliteURI(path string, more url.Values) string {

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,123 +14,89 @@ import (
 //
 // Safety: one value serves any number of goroutines, and any number of values
 // and processes may serve one database. Whoever opened it closes it.
-type Store struct {
-	read, write *sql.DB
-	q           queries
-	// present returns an error when what the connections have open is no longer
-	// what a restart would open. Nil: that cannot be.
-	present func() error
+type Store struct{ db database }
+
+// database is one kind of SQL database. Each method is one atomic step.
+type database interface {
+	// claim says what became of the request: claimed, or why not. Status 0:
+	// another claimer came in between, ask again.
+	claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error)
+	// settle ends the claim with that fence; false when there is none.
+	settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error)
+	// get returns the row of key; the zero row when there is none.
+	get(ctx context.Context, key string) (row, error)
+	// purge deletes up to limit rows past their retention.
+	purge(ctx context.Context, limit int64) (int64, error)
+	// check reports whether all of the above can be done.
+	check(ctx context.Context) error
+	close() error
 }
 
 // Check reports whether the store can do its work, for a health check. Errors:
-// [ErrFileGone], those of the database.
+// [ErrFileGone], [ErrReadOnly], those of the database.
 func (s *Store) Check(ctx context.Context) error {
-	if err := s.here(); err != nil {
-		return err
+	if err := s.db.check(ctx); err != nil {
+		return failed("check", err)
 	}
-	_, err := s.Lookup(ctx, "")
-	return err
-}
-
-func (s *Store) here() error {
-	if s.present == nil {
-		return nil
-	}
-	return s.present()
+	return nil
 }
 
 // Claim implements [webhook.Store]. Errors: [ErrFileGone], those of the database.
+// Its lease counts from the beginning of the step.
 //
 // A key that cannot be claimed costs one read, which takes no lock: a storm of
 // duplicates does not hold up first deliveries.
 func (s *Store) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	if err := s.here(); err != nil {
-		return webhook.Claim{}, err
-	}
 	for {
-		r, err := s.get(ctx, s.read, key)
+		c, err := s.db.claim(ctx, key, req)
 		if err != nil {
-			return webhook.Claim{}, err
+			return webhook.Claim{}, failed("claim", err)
 		}
-		if c := r.claim(req); c.Status != 0 {
+		if c.Status != 0 {
 			return c, nil
 		}
-		c, err := s.take(ctx, key, req)
-		if err != nil || c.Status == webhook.Claimed {
-			return c, err
-		}
-		// Another claimer came in between: read what it made of the key.
 	}
 }
 
-// take claims the key if it still can be; status 0 when not. The transaction
-// holds the write lock from its beginning, and its commit is what makes the
-// claim: an error of it must not be lost.
-func (s *Store) take(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return webhook.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	c := webhook.Claim{Status: webhook.Claimed}
-	var digest []byte
-	err = tx.QueryRowContext(ctx, s.q.claim,
-		key, req.BodyDigest[:], req.Lease.Milliseconds(), req.Retention.Milliseconds(), flag(req.SameBody),
-	).Scan(&c.Fence, &c.Attempt, &c.MaybeProcessed, &digest)
-	if errors.Is(err, sql.ErrNoRows) {
-		return webhook.Claim{}, nil
-	}
-	if err != nil {
-		return webhook.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
-		return webhook.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
-	}
-	c.BodyChanged = !bytes.Equal(digest, req.BodyDigest[:])
-	return c, nil
-}
+// maxAnswerBytes and maxTypeBytes bound what is kept of an answer.
+const (
+	maxAnswerBytes = 64 << 10
+	maxTypeBytes   = 1 << 10
+)
 
-// Complete implements [webhook.Store]. Errors: [webhook.ErrStaleFence],
+// Complete implements [webhook.Store]. An answer of more than 64 KiB is not
+// kept, its key is done all the same. Errors: [webhook.ErrStaleFence],
 // [ErrFileGone], those of the database.
 func (s *Store) Complete(ctx context.Context, key string, fence int64, answer *webhook.Answer) error {
-	var status, contentType, body any
-	if answer != nil {
-		status, contentType, body = answer.Status, answer.ContentType, answer.Body
+	if answer != nil && (len(answer.Body) > maxAnswerBytes || len(answer.ContentType) > maxTypeBytes) {
+		answer = nil
 	}
-	return s.settle(ctx, key, fence, webhook.StateDone, false, status, contentType, body)
+	return s.settle(ctx, key, fence, webhook.StateDone, false, answer)
 }
 
-// Release implements [webhook.Store]. Errors: [webhook.ErrStaleFence], those
-// of the database.
+// Release implements [webhook.Store]. Errors: [webhook.ErrStaleFence],
+// [ErrFileGone], those of the database.
 func (s *Store) Release(ctx context.Context, key string, fence int64, maybeProcessed bool) error {
-	return s.settle(ctx, key, fence, webhook.StateRetry, maybeProcessed, nil, nil, nil)
+	return s.settle(ctx, key, fence, webhook.StateRetry, maybeProcessed, nil)
 }
 
-// Kill implements [webhook.Store]. Errors: [webhook.ErrStaleFence], those of
-// the database.
+// Kill implements [webhook.Store]. Errors: [webhook.ErrStaleFence],
+// [ErrFileGone], those of the database.
 func (s *Store) Kill(ctx context.Context, key string, fence int64) error {
-	return s.settle(ctx, key, fence, webhook.StateDead, false, nil, nil, nil)
+	return s.settle(ctx, key, fence, webhook.StateDead, false, nil)
 }
 
-func (s *Store) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer ...any) error {
-	if err := s.here(); err != nil {
-		return err
-	}
-	args := append([]any{key, fence, int64(to), flag(maybe)}, answer...)
-	res, err := s.write.ExecContext(ctx, s.q.settle, args...)
+func (s *Store) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) error {
+	settled, err := s.db.settle(ctx, key, fence, to, maybe, answer)
 	if err != nil {
-		return fmt.Errorf("sqlstore: %s: %w", to, err)
+		return failed(to.String(), err)
 	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("sqlstore: %s: %w", to, err)
-	}
-	if n == 1 {
+	if settled {
 		return nil
 	}
-	r, err := s.get(ctx, s.write, key)
+	r, err := s.db.get(ctx, key)
 	if err != nil {
-		return err
+		return failed(to.String(), err)
 	}
 	if r.State == to && r.Fence == fence {
 		return nil // said before
@@ -141,8 +106,11 @@ func (s *Store) settle(ctx context.Context, key string, fence int64, to webhook.
 
 // Lookup implements [webhook.Store]. Errors: those of the database.
 func (s *Store) Lookup(ctx context.Context, key string) (webhook.Record, error) {
-	r, err := s.get(ctx, s.read, key)
-	return r.Record, err
+	r, err := s.db.get(ctx, key)
+	if err != nil {
+		return webhook.Record{}, failed("lookup", err)
+	}
+	return r.Record, nil
 }
 
 // Purge deletes the rows whose retention has ended, a thousand at a time, and
@@ -150,13 +118,9 @@ func (s *Store) Lookup(ctx context.Context, key string) (webhook.Record, error) 
 // before stays deleted.
 func (s *Store) Purge(ctx context.Context) (int64, error) {
 	for total := int64(0); ; {
-		res, err := s.write.ExecContext(ctx, s.q.purge, purgeBatch)
+		n, err := s.db.purge(ctx, purgeBatch)
 		if err != nil {
-			return total, fmt.Errorf("sqlstore: purge: %w", err)
-		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return total, fmt.Errorf("sqlstore: purge: %w", err)
+			return total, failed("purge", err)
 		}
 		if total += n; n < purgeBatch {
 			return total, nil
@@ -189,7 +153,15 @@ func (s *Store) Run(ctx context.Context, every time.Duration, report func(delete
 }
 
 // Close closes the database. Steps that are under way end first.
-func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
+func (s *Store) Close() error { return s.db.close() }
+
+// failed is the error of a step.
+func failed(step string, err error) error {
+	if errors.Is(err, ErrFileGone) || errors.Is(err, ErrReadOnly) {
+		return err // says all
+	}
+	return fmt.Errorf("sqlstore: %s: %w", step, err)
+}
 
 // row is a record and what is left of its lease.
 type row struct {
@@ -218,35 +190,34 @@ func (r row) claim(req webhook.ClaimRequest) webhook.Claim {
 	return c
 }
 
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// get returns the row of key; the zero row when there is none.
-func (s *Store) get(ctx context.Context, from querier, key string) (row, error) {
+// scanRow reads the columns of getRow, as either driver hands them out.
+func scanRow(from func(dest ...any) error) (row, error) {
 	var (
-		r                  row
-		state, leaseLeftMS int64
-		digest             []byte
-		status             sql.NullInt64
-		contentType        sql.NullString
-		body               []byte
+		r                         row
+		state, maybe, leaseLeftMS int64
+		digest, body              []byte
+		status                    sql.NullInt64
+		contentType               sql.NullString
 	)
-	err := from.QueryRowContext(ctx, s.q.get, key).Scan(
-		&state, &r.Fence, &r.Attempt, &r.MaybeProcessed, &digest, &leaseLeftMS, &status, &contentType, &body)
-	if errors.Is(err, sql.ErrNoRows) {
-		return row{}, nil
-	}
+	err := from(&state, &r.Fence, &r.Attempt, &maybe, &digest, &leaseLeftMS, &status, &contentType, &body)
 	if err != nil {
-		return row{}, fmt.Errorf("sqlstore: lookup: %w", err)
+		return row{}, err
 	}
-	r.State = webhook.State(state)
+	r.State, r.MaybeProcessed = webhook.State(state), maybe != 0
 	r.leaseLeft = time.Duration(leaseLeftMS) * time.Millisecond
 	copy(r.BodyDigest[:], digest)
 	if status.Valid {
 		r.Answer = &webhook.Answer{Status: int(status.Int64), ContentType: contentType.String, Body: body}
 	}
 	return r, nil
+}
+
+// columns are those of an answer, all NULL without one.
+func columns(answer *webhook.Answer) (status, contentType, body any) {
+	if answer == nil {
+		return nil, nil, nil
+	}
+	return answer.Status, answer.ContentType, answer.Body
 }
 
 // flag is a truth value as both databases keep it.

@@ -1,0 +1,170 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// idleUntried is how long a connection may lie idle and still be used
+	// without asking first whether it lives.
+	idleUntried = time.Second
+	// connLifetime bounds how long a server that a name no longer leads to is
+	// used.
+	connLifetime = 30 * time.Minute
+	// closeTime bounds saying goodbye to the server.
+	closeTime = time.Second
+)
+
+var errClosed = errors.New("the store is closed")
+
+// pool is up to cap(slots) connections, opened when they are needed. A slot is
+// held by whoever uses a connection, and while a broken one is cleared away.
+type pool struct {
+	config *pgx.ConnConfig
+	slots  chan struct{}
+	closed chan struct{}
+
+	mu   sync.Mutex // never across the network
+	idle []*pooled  // the last used is last
+}
+
+type pooled struct {
+	*pgx.Conn
+	born, used time.Time
+}
+
+func newPool(cfg PostgresConfig) *pool {
+	config := cfg.Conn.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	config.StatementCacheCapacity, config.DescriptionCacheCapacity = 0, 0
+	config.RuntimeParams["client_encoding"] = "UTF8" // whatever the database's
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "handrail"
+	}
+	return &pool{config: config, slots: make(chan struct{}, cfg.MaxConns), closed: make(chan struct{})}
+}
+
+// do runs f on a connection, until ctx ends.
+func (p *pool) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+	select {
+	case <-p.closed:
+		return errClosed
+	default:
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-p.closed:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a connection: %w", ctx.Err())
+	}
+	c, err := p.take(ctx)
+	if err != nil {
+		<-p.slots
+		return err
+	}
+	err = f(ctx, c.Conn)
+	p.give(c, err)
+	return err
+}
+
+// take returns an idle connection that lives, or a new one.
+func (p *pool) take(ctx context.Context) (*pooled, error) {
+	for c := p.pop(); c != nil; c = p.pop() {
+		now := time.Now()
+		if now.Sub(c.born) >= connLifetime {
+			closeConn(c)
+			continue
+		}
+		if now.Sub(c.used) < idleUntried || c.Ping(ctx) == nil {
+			return c, nil
+		}
+		closeConn(c)
+		p.forget() // the others are no younger
+	}
+	conn, err := pgx.ConnectConfig(ctx, p.config.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", withoutConfig(err))
+	}
+	return &pooled{Conn: conn, born: time.Now()}, nil
+}
+
+// give takes a connection back, after err.
+func (p *pool) give(c *pooled, err error) {
+	if unfit(err) {
+		closeConn(c)
+	}
+	if !c.IsClosed() {
+		c.used = time.Now()
+		p.mu.Lock()
+		p.idle = append(p.idle, c)
+		p.mu.Unlock()
+		<-p.slots
+		return
+	}
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		p.forget() // the server went away, or is another now
+	}
+	go func() { // ends within the 15 s that pgx takes to cancel the statement
+		<-c.PgConn().CleanupDone()
+		<-p.slots
+	}()
+}
+
+func (p *pool) pop() *pooled {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	c := p.idle[last]
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return c
+}
+
+func (p *pool) forget() {
+	for c := p.pop(); c != nil; c = p.pop() {
+		closeConn(c)
+	}
+}
+
+// close waits for the steps under way. It is called once.
+func (p *pool) close() {
+	close(p.closed)
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	p.forget()
+}
+
+func closeConn(c *pooled) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	_ = c.Close(ctx) // broken or not, it is gone
+}
+
+// unfit reports whether the server says that it is not the one to talk to any
+// longer: it shuts down, or has become a standby.
+func unfit(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == readOnlyTransaction || strings.HasPrefix(e.Code, "57P"))
+}
+
+// withoutConfig takes the configuration, which holds the password, out of a
+// failure to connect.
+func withoutConfig(err error) error {
+	if e, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return e.Unwrap()
+	}
+	return err
+}

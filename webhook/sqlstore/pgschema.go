@@ -1,0 +1,162 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// pgSchema holds the steps of the schema: applied in order, counted in
+// handrail.schema_versions, never edited once released. Each may be run again.
+var pgSchema = []string{`CREATE TABLE IF NOT EXISTS handrail.webhook_deliveries (
+  event_key       text     PRIMARY KEY,
+  state           smallint NOT NULL, -- 1 claimed, 2 retry, 3 done, 4 dead
+  fence           bigint   NOT NULL,
+  attempt         integer  NOT NULL,
+  maybe_processed smallint NOT NULL, -- 0 or 1
+  body_digest     bytea    NOT NULL, -- SHA-256
+  lease_until     bigint   NOT NULL, -- times are milliseconds since 1970
+  retention_ms    bigint   NOT NULL,
+  expires_at      bigint   NOT NULL,
+  updated_at      bigint   NOT NULL,
+  answer_status   integer,
+  answer_type     text,
+  answer_body     bytea    CHECK (octet_length(answer_body) <= 65536)
+);
+CREATE INDEX IF NOT EXISTS webhook_deliveries_expires_at ON handrail.webhook_deliveries (expires_at);
+`}
+
+const (
+	createNamespace = "CREATE SCHEMA IF NOT EXISTS handrail;\n"
+
+	createVersions = `CREATE TABLE IF NOT EXISTS handrail.schema_versions (
+  name    text    PRIMARY KEY,
+  version integer NOT NULL
+);
+`
+	setVersion = `INSERT INTO handrail.schema_versions (name, version) VALUES ('webhook', %d)
+ON CONFLICT (name) DO UPDATE SET version = excluded.version WHERE schema_versions.version < excluded.version;
+`
+	grants = `-- For a role that does not own the tables:
+-- GRANT USAGE ON SCHEMA handrail TO app;
+-- GRANT SELECT ON handrail.schema_versions TO app;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries TO app;
+`
+	// schemaLock is the advisory lock that those who make the tables hold.
+	schemaLock = 0x68616e647261696c // "handrail"
+)
+
+// The errors of PostgreSQL that mean something here.
+const (
+	readOnlyTransaction   = "25006"
+	invalidSchemaName     = "3F000"
+	insufficientPrivilege = "42501"
+	undefinedTable        = "42P01"
+)
+
+// ErrNoRights is returned when the tables are absent and the role may not make
+// them, or when it may not use them.
+var ErrNoRights = errors.New("sqlstore: the database role may not create or use the tables of handrail; run, as a role that may, what `handrail webhook ddl` prints")
+
+// DDL returns the statements that make the tables of a PostgreSQL database, for
+// a role that may when the one of the service may not. They may be run again.
+func DDL() string {
+	return createNamespace + createVersions + strings.Join(pgSchema, "") + fmt.Sprintf(setVersion, len(pgSchema)) + grants
+}
+
+// prepare makes the tables where they are absent or old, and sees that they can
+// be used.
+func (db *postgresDB) prepare(ctx context.Context) error {
+	return db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		version, err := schemaVersion(ctx, conn)
+		if err == nil && version < len(pgSchema) {
+			version, err = migrate(ctx, conn)
+		}
+		if err != nil {
+			return noRights(err)
+		}
+		if version > len(pgSchema) {
+			return ErrSchemaNewer
+		}
+		return allowed(ctx, conn)
+	})
+}
+
+// schemaVersion is the number of steps that were applied.
+func schemaVersion(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) (version int, err error) {
+	err = db.QueryRow(ctx, "SELECT version FROM handrail.schema_versions WHERE name = 'webhook'").Scan(&version)
+	if hasCode(err, undefinedTable, invalidSchemaName) {
+		err = nil
+	}
+	return version, orNone(err)
+}
+
+// migrate brings the schema up to date in one transaction. Those who start
+// together do it one after the other, and all but the first find it done.
+func migrate(ctx context.Context, conn *pgx.Conn) (version int, err error) {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // does nothing after Commit
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", schemaLock); err != nil {
+		return 0, err
+	}
+	// CREATE SCHEMA asks for the right to create one even where it exists.
+	var exists bool
+	if err := tx.QueryRow(ctx, "SELECT to_regnamespace('handrail') IS NOT NULL").Scan(&exists); err != nil {
+		return 0, err
+	}
+	if !exists {
+		if _, err := tx.Exec(ctx, createNamespace); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := tx.Exec(ctx, createVersions); err != nil {
+		return 0, err
+	}
+	if version, err = schemaVersion(ctx, tx); err != nil || version >= len(pgSchema) {
+		return version, err
+	}
+	for _, step := range append(pgSchema[version:len(pgSchema):len(pgSchema)], fmt.Sprintf(setVersion, len(pgSchema))) {
+		if _, err := tx.Exec(ctx, step); err != nil {
+			return 0, err
+		}
+	}
+	return len(pgSchema), tx.Commit(ctx)
+}
+
+// allowed returns ErrNoRights when the role lacks a right that steps need.
+func allowed(ctx context.Context, conn *pgx.Conn) error {
+	var all bool
+	err := conn.QueryRow(ctx, `
+SELECT bool_and(has_table_privilege('handrail.webhook_deliveries', p))
+FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p`).Scan(&all)
+	switch {
+	case err != nil:
+		return noRights(err)
+	case !all:
+		return ErrNoRights
+	}
+	return nil
+}
+
+// noRights says ErrNoRights where the server says so in its way.
+func noRights(err error) error {
+	if hasCode(err, insufficientPrivilege, undefinedTable, invalidSchemaName) {
+		return fmt.Errorf("%w (%w)", ErrNoRights, err)
+	}
+	return err
+}
+
+func hasCode(err error, codes ...string) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(codes, e.Code)
+}

@@ -1,0 +1,228 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/handrail-go/handrail/webhook"
+)
+
+// PostgresConfig says where deliveries are kept and how much of the server is
+// used for it.
+type PostgresConfig struct {
+	// Conn is the database, as pgx.ParseConfig returns it. Required. It is
+	// copied, and the copy set to the simple protocol, which every pooler
+	// passes on.
+	Conn *pgx.ConnConfig
+	// MaxConns is how many connections are open at most; steps beyond wait for
+	// one. Zero means 8.
+	MaxConns int
+	// Timeout bounds each step: the wait for a connection, connecting, and the
+	// statement. Zero means 5 s. Leases should be longer by far.
+	Timeout time.Duration
+}
+
+const (
+	defaultConns   = 8
+	maxConns       = 1000
+	defaultTimeout = 5 * time.Second
+)
+
+// pgNow is evaluated once in a statement for each time it is written there. It
+// is not now(), which is the time at which the transaction began.
+const pgNow = "(SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+
+var pgDialect = dialect{
+	now:   pgNow,
+	table: "handrail.webhook_deliveries",
+	clock: "t",
+	free: `NOT EXISTS (
+  SELECT 1 FROM seen
+  WHERE state NOT IN (1, 2) OR state = 1 AND lease_left > 0 OR $5 = 1 AND body_digest <> $2)`,
+}
+
+// claimOrSee is claimRow that answers in any case, in one round trip: whether
+// the claim was made, and the row as it is now, or as it was before. Where
+// nothing can be claimed it writes nothing and locks nothing. It returns no row,
+// or one that could be claimed and was not, when another came in between.
+const claimOrSee = `
+WITH t AS (SELECT {now} AS now),
+seen AS (
+  SELECT d.state, d.fence, d.attempt, d.maybe_processed, d.body_digest, d.lease_until - t.now AS lease_left,
+         d.answer_status, d.answer_type, d.answer_body
+  FROM {table} AS d, t WHERE d.event_key = $1 AND d.expires_at > t.now),
+taken AS ({claim})
+SELECT true, 1, fence, attempt, maybe_processed, body_digest, 0, NULL::integer, NULL::text, NULL::bytea FROM taken
+UNION ALL
+SELECT false, * FROM seen WHERE NOT EXISTS (SELECT 1 FROM taken)`
+
+// pgPurge looks again at each row when it is locked: a claim may have brought it
+// back to life since it was found. Rows that others hold are left for next time.
+const pgPurge = `
+DELETE FROM {table} WHERE event_key = ANY (ARRAY(
+  SELECT event_key FROM {table} WHERE expires_at <= {now}
+  ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)) AND expires_at <= {now}`
+
+// pgQueries is the statements in the words of PostgreSQL.
+func pgQueries() queries {
+	q := pgDialect.render()
+	fill := strings.NewReplacer("{now}", pgNow, "{table}", pgDialect.table, "{claim}", q.claim).Replace
+	q.claim, q.purge = fill(claimOrSee), fill(pgPurge)
+	return q
+}
+
+// ErrReadOnly is returned by Check while the server takes no writes, as a
+// standby does.
+var ErrReadOnly = errors.New("sqlstore: the database server is read-only")
+
+// OpenPostgres opens the store in a PostgreSQL database, in the schema
+// "handrail". The tables are made when they are absent and the role may; see
+// [DDL] for when it may not.
+//
+// Errors: *[webhook.ConfigError], [ErrNoRights], [ErrSchemaNewer], those of the
+// server and of the network. None holds the address as it was given, nor the
+// password.
+func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Store, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	db := &postgresDB{pool: newPool(cfg), timeout: cfg.Timeout, q: pgQueries()}
+	if err := db.prepare(ctx); err != nil {
+		return nil, errors.Join(failed("open", err), db.close())
+	}
+	return &Store{db: db}, nil
+}
+
+func (c PostgresConfig) withDefaults() (PostgresConfig, error) {
+	var problems []error
+	bad := func(field, value, reason string) {
+		problems = append(problems, &webhook.ConfigError{Field: field, Value: value, Reason: reason})
+	}
+	if c.Conn == nil {
+		bad("Conn", "", "is required")
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = defaultConns
+	}
+	if c.MaxConns < 1 || c.MaxConns > maxConns {
+		bad("MaxConns", fmt.Sprint(c.MaxConns), fmt.Sprintf("must be 1 to %d", maxConns))
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Timeout < time.Millisecond {
+		bad("Timeout", c.Timeout.String(), "must be at least 1ms")
+	}
+	return c, errors.Join(problems...)
+}
+
+// postgresDB is the steps of a Store in PostgreSQL: each is one statement and
+// one transaction, without any state in the session.
+type postgresDB struct {
+	pool    *pool
+	timeout time.Duration
+	q       queries
+}
+
+// do runs f on a connection, within the timeout of a step.
+func (db *postgresDB) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, db.timeout)
+	defer cancel()
+	return db.pool.do(ctx, f)
+}
+
+func (db *postgresDB) claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
+	var (
+		r     row
+		taken bool
+	)
+	err := db.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		found := conn.QueryRow(ctx, db.q.claim,
+			escape(key), req.BodyDigest[:], req.Lease.Milliseconds(), req.Retention.Milliseconds(), flag(req.SameBody))
+		r, err = scanEscaped(func(dest ...any) error { return found.Scan(append([]any{&taken}, dest...)...) })
+		return err
+	})
+	if err != nil {
+		return webhook.Claim{}, err
+	}
+	if !taken {
+		return r.claim(req), nil
+	}
+	return webhook.Claim{
+		Status: webhook.Claimed, Fence: r.Fence, Attempt: r.Attempt, MaybeProcessed: r.MaybeProcessed,
+		BodyChanged: !bytes.Equal(r.BodyDigest[:], req.BodyDigest[:]),
+	}, nil
+}
+
+func (db *postgresDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error) {
+	status, contentType, body := columns(answer)
+	if answer != nil {
+		contentType = escape(answer.ContentType)
+	}
+	n, err := db.exec(ctx, db.q.settle, escape(key), fence, int64(to), flag(maybe), status, contentType, body)
+	return n == 1, err
+}
+
+func (db *postgresDB) get(ctx context.Context, key string) (row, error) {
+	var r row
+	err := db.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		r, err = scanEscaped(conn.QueryRow(ctx, db.q.get, escape(key)).Scan)
+		return err
+	})
+	return r, err
+}
+
+func (db *postgresDB) purge(ctx context.Context, limit int64) (int64, error) {
+	return db.exec(ctx, db.q.purge, limit)
+}
+
+func (db *postgresDB) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, query, args...)
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+func (db *postgresDB) check(ctx context.Context) error {
+	return db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var readOnly bool
+		err := conn.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
+		if err != nil {
+			return err
+		}
+		if readOnly {
+			return ErrReadOnly
+		}
+		return allowed(ctx, conn)
+	})
+}
+
+func (db *postgresDB) close() error {
+	db.pool.close()
+	return nil
+}
+
+// scanEscaped is scanRow where text is escaped; the zero row when there is none.
+func scanEscaped(from func(dest ...any) error) (row, error) {
+	r, err := scanRow(from)
+	if err == nil && r.Answer != nil {
+		r.Answer.ContentType = unescape(r.Answer.ContentType)
+	}
+	return r, orNone(err)
+}
+
+func orNone(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/handrail-go/handrail/webhook"
+)
+
+// sqliteDB is the steps of a Store in SQLite.
+type sqliteDB struct {
+	read, write *sql.DB
+	q           queries
+	// present returns an error when what the connections have open is no longer
+	// what a restart would open.
+	present func() error
+}
+
+func (db *sqliteDB) claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
+	if err := db.present(); err != nil {
+		return webhook.Claim{}, err
+	}
+	r, err := db.get(ctx, key)
+	if err != nil {
+		return webhook.Claim{}, err
+	}
+	if c := r.claim(req); c.Status != 0 {
+		return c, nil
+	}
+	return db.take(ctx, key, req)
+}
+
+// take claims the key if it still can be; status 0 when not. The transaction
+// holds the write lock from its beginning, and its commit is what makes the
+// claim: an error of it must not be lost.
+func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return webhook.Claim{}, err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	c := webhook.Claim{Status: webhook.Claimed}
+	var digest []byte
+	err = tx.QueryRowContext(ctx, db.q.claim,
+		key, req.BodyDigest[:], req.Lease.Milliseconds(), req.Retention.Milliseconds(), flag(req.SameBody),
+	).Scan(&c.Fence, &c.Attempt, &c.MaybeProcessed, &digest)
+	if errors.Is(err, sql.ErrNoRows) {
+		return webhook.Claim{}, nil
+	}
+	if err != nil {
+		return webhook.Claim{}, err
+	}
+	if err := tx.Commit(); err != nil {
+		return webhook.Claim{}, err
+	}
+	c.BodyChanged = !bytes.Equal(digest, req.BodyDigest[:])
+	return c, nil
+}
+
+func (db *sqliteDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error) {
+	if err := db.present(); err != nil {
+		return false, err
+	}
+	status, contentType, body := columns(answer)
+	n, err := db.exec(ctx, db.q.settle, key, fence, int64(to), flag(maybe), status, contentType, body)
+	return n == 1, err
+}
+
+func (db *sqliteDB) get(ctx context.Context, key string) (row, error) {
+	r, err := scanRow(db.read.QueryRowContext(ctx, db.q.get, key).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row{}, nil
+	}
+	return r, err
+}
+
+func (db *sqliteDB) purge(ctx context.Context, limit int64) (int64, error) {
+	return db.exec(ctx, db.q.purge, limit)
+}
+
+func (db *sqliteDB) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := db.write.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (db *sqliteDB) check(ctx context.Context) error {
+	if err := db.present(); err != nil {
+		return err
+	}
+	_, err := db.get(ctx, "")
+	return err
+}
+
+func (db *sqliteDB) close() error { return errors.Join(db.read.Close(), db.write.Close()) }
