@@ -9,6 +9,9 @@
 // session, sent by the simple protocol, so that a pooler may stand in between
 // (PgBouncer in transaction mode).
 //
+// [ClaimTx] is for a service that has its effect in the same PostgreSQL
+// database: the effect and the mark that it was had are one transaction.
+//
 // # Time
 //
 // Leases run on the database's clock. That of SQLite is the wall clock of the

@@ -126,6 +126,16 @@ func TestOnPostgres(t *testing.T) {
 		{"PostgresRights", testPostgresRights},
 		{"PostgresStoresThatStartTogetherMakeTheTablesOnce", testPostgresStoresThatStartTogetherMakeTheTablesOnce},
 		{"PostgresNewerSchemaIsRefusedAndLeftAlone", testPostgresNewerSchemaIsRefusedAndLeftAlone},
+		{"ClaimTx", testClaimTx},
+		{"SecondClaimTxWaitsForTheFirst", testSecondClaimTxWaitsForTheFirst},
+		{"ClaimTxOfManyHasOneEffect", testClaimTxOfManyHasOneEffect},
+		{"ClaimTxWaitEndsWithItsContext", testClaimTxWaitEndsWithItsContext},
+		{"ClaimTxIsUndoneWithItsSavepoint", testClaimTxIsUndoneWithItsSavepoint},
+		{"ClaimTxKeysAreApartFromThoseOfTheStore", testClaimTxKeysAreApartFromThoseOfTheStore},
+		{"ClaimTxIsKeptForItsRetention", testClaimTxIsKeptForItsRetention},
+		{"ClaimTxTimeIsThatOfTheStep", testClaimTxTimeIsThatOfTheStep},
+		{"ClaimTxSaysWhichStatementsMakeTheTables", testClaimTxSaysWhichStatementsMakeTheTables},
+		{"ClaimSQLTx", testClaimSQLTx},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, server) })
 	}
