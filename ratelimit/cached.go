@@ -94,7 +94,9 @@ func (c *Cached) AllowN(ctx context.Context, key string, limit Limit, cost int) 
 // allow tells besides whether d was remembered.
 func (c *Cached) allow(ctx context.Context, key string, limit Limit, cost int) (d Decision, remembered bool, err error) {
 	if cost != 1 {
-		d, err = c.limiter.AllowN(ctx, key, limit, cost)
+		if d, err = c.limiter.AllowN(ctx, key, limit, cost); d.Allowed {
+			c.forget(key) // whoever waited for less waits anew
+		}
 		return d, false, err
 	}
 	h, set := c.set(key)

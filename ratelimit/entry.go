@@ -12,7 +12,7 @@ type entry struct {
 
 	gcra gcra
 
-	ends    int64  // of SlidingWindow: when nothing counts any more; of GCRA: the window
+	ends    int64  // of SlidingWindow: when nothing counts any more
 	start   uint16 // of admissions
 	count   uint16 // of admissions
 	hasMore bool   // of SlidingWindow
@@ -62,7 +62,6 @@ func (c cell) begin(limit *Limit) {
 		*beside.counter = counter{window: int64(limit.Window)}
 	case gcraKind:
 		c.gcra = gcra{tat: never, count: uint32(limit.Count)}
-		c.ends = int64(limit.Window)
 	case slidingWindow:
 		if c.hasMore {
 			beside := c.table.moreOf(c.number)
@@ -81,7 +80,6 @@ func (c cell) fit(limit *Limit) {
 		c.counter().fit(limit.Window)
 	case c.kind == gcraKind:
 		c.gcra.fit(limit)
-		c.ends = int64(limit.Window)
 	}
 }
 

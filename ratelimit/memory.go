@@ -198,26 +198,6 @@ func (m *Memory) wait(key string, limit Limit) time.Duration {
 	return time.Duration(c.wait(m.clock.now(), &limit, 1))
 }
 
-// refund is Refund for one who does not know the limit of the key's last call.
-func (m *Memory) refund(key string, d Decision) {
-	if !d.Allowed {
-		return
-	}
-	s, f := m.shard(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, ok := s.find(&f)
-	if !ok {
-		return
-	}
-	c := s.cell(n)
-	limit := Limit{Count: int(c.gcra.count), Window: time.Duration(c.ends), Algorithm: GCRA} // the windows need none
-	c.refund(m.clock.now(), &limit, d.Token, min(max(d.Cost, 1), MaxLargeCount))
-	if c.blocked {
-		s.reopen(n) // until its next call
-	}
-}
-
 func (m *Memory) shard(key string) (*shard, fingerprint) {
 	f := fingerprint{maphash.String(m.seeds[0], key) | 1, maphash.String(m.seeds[1], key)}
 	n, _ := bits.Mul64(f[0], uint64(len(m.shards)))

@@ -95,10 +95,12 @@ func (m *Middleware) release(ctx context.Context, list []reservation, o Outcome)
 		res.outcome = o
 		switch {
 		case !res.decision.Allowed: // passed uncounted while the store failed
-		case res.local || m.store == nil:
-			m.fallback.refund(res.key, res.decision)
+		case res.local:
+			_ = m.fallback.Refund(ctx, res.key, res.policy.share, res.decision)
+		case m.store == nil:
+			_ = m.fallback.Refund(ctx, res.key, res.policy.limit, res.decision)
 		default:
-			m.fallback.refund(res.key, res.mirrored)
+			_ = m.fallback.Refund(ctx, res.key, res.policy.share, res.mirrored)
 			err := m.store.Refund(context.WithoutCancel(ctx), res.key, res.policy.limit, res.decision)
 			if err != nil {
 				m.storeFailed(res.policy, err)

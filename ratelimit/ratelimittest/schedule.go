@@ -108,6 +108,7 @@ func room(r run) {
 
 func refundModel(r run)   { compare(r, play{refunds: true}) }
 func backwardModel(r run) { compare(r, play{backward: true}) }
+func costBackModel(r run) { compare(r, play{costs: true, backward: true}) }
 func costModel(r run)     { compare(r, play{costs: true, refunds: true}) }
 func tierModel(r run)     { compare(r, play{tiers: true, costs: true}) }
 func tierBackModel(r run) { compare(r, play{tiers: true, backward: true}) }
@@ -132,7 +133,7 @@ func compare(r run, p play) {
 			if p.backward && rnd.IntN(8) == 0 {
 				r.Advance(-r.randomStep(rnd, limit, wait))
 			}
-			if rnd.IntN(16) == 0 && !p.tiers && !p.costs {
+			if rnd.IntN(16) == 0 && !p.tiers {
 				limit.Count = r.randomLimit(rnd).Count
 			}
 			if p.refunds && rnd.IntN(10) == 0 && len(admitted) > 0 {
