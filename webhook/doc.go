@@ -65,6 +65,42 @@
 //
 // Handrail-Webhook says processed, duplicate, dead or in-flight.
 //
+// # Providers
+//
+// [NewVerifier] knows these; [Providers] has the same as data, with each
+// provider's documentation. An id that is not covered by the signature is held
+// to the body that it came with first.
+//
+//	name      id                                 covered       deadline timeout  time     retries
+//	stripe    json:/id                           yes           -        20s      5m       72h
+//	standard  header:Webhook-Id                  yes           -        12s      5m       76h
+//	github    header:X-GitHub-Delivery           no            10s      8s       -        never
+//	slack     json:/event_id                     yes           3s       2.5s     5m       24h
+//	shopify   header:X-Shopify-Webhook-Id        no            5s       4.5s     -        4h
+//	hmac      as configured                      by what it is -        20s      -        -
+//	gitlab    header:Idempotency-Key             no            10s      8s       5m       -
+//	paddle    json:/event_id                     yes           5s       4.5s     5m       72h
+//	linear    header:Linear-Delivery             no            5s       4.5s     1m       8h
+//	discord   json:/id                           yes           3s       2.5s     5m       10m
+//	sendgrid  body                               yes           -        8s       24h      24h
+//	square    json:/event_id                     yes           10s      8s       -        72h
+//	twilio    header:I-Twilio-Idempotency-Token  no            15s      12s      -        never
+//
+// deadline is what the provider documents for an answer, timeout the default of
+// Config.Timeout, time the default of VerifierConfig.Tolerance (a dash: the
+// provider signs no time, so an old message is as good as a new one), retries
+// how long a failed delivery is repeated (a dash: not documented).
+//
+// Not deduplicated, because they have no id, are Slack's commands, interactions
+// and challenges, and Discord's webhook events. The same bytes are the same
+// event for SendGrid, and for Stripe, Twilio and GitLab where the id is missing.
+// A signing token of GitLab covers its id, a secret token covers nothing.
+//
+// Twilio's signature runs the parameters of a form together without marks
+// between them: who has seen a signed form can move bytes from one parameter's
+// name or value to the next. Prefer its bodies of JSON, or compare what matters
+// with Twilio's API.
+//
 // # When the store is down
 //
 // The answer is 503 with Retry-After and the handler is not called: the

@@ -35,8 +35,38 @@ type Provider struct {
 	RetryHorizon time.Duration
 	// SignatureHeader is the header without which no message is valid, for
 	// example "Stripe-Signature": a request that lacks it is refused before its
-	// body is read. Empty: there is no such header.
+	// body is read. Empty: there is no such header, or one of several.
 	SignatureHeader string
+
+	// Signed is what the signature covers, for people, for example
+	// "timestamp.body".
+	Signed string
+	// IDSource is where the id of an event comes from unless VerifierConfig.ID
+	// says otherwise: "json:/pointer", "header:NAME", or "body", the digest of
+	// what is signed.
+	IDSource string
+	// IDSigned reports whether the signature covers that id.
+	IDSigned bool
+	// Deadline is how long the provider waits for an answer; 0 when it does
+	// not say. Config.Timeout is below it.
+	Deadline time.Duration
+	// Timeout is the default of Config.Timeout; 0 means 20 s.
+	Timeout time.Duration
+	// Tolerance is the default of VerifierConfig.Tolerance; 0: the provider
+	// signs no time.
+	Tolerance time.Duration
+	// NeverRetries: a delivery that fails is not sent again by itself.
+	NeverRetries bool
+	// ReplayAnswers: the provider uses the answer, so a duplicate gets the one
+	// that was given first.
+	ReplayAnswers bool
+	// NeedsPublicURL: the signature covers the URL, see
+	// VerifierConfig.PublicURL.
+	NeedsPublicURL bool
+	// RefusalStatus answers a message that is refused; 0 means 400.
+	RefusalStatus int
+	// Docs is the provider's page on its signatures.
+	Docs string
 }
 
 // Message is one delivery as it arrived.
@@ -44,6 +74,9 @@ type Message struct {
 	Header http.Header
 	// Body is the raw body: not decompressed, not parsed. Read-only.
 	Body []byte
+	// RawQuery is the query of the request's URL, as it was sent, without "?".
+	// It counts for providers that sign the URL.
+	RawQuery string
 	// Now is when the message is judged. Zero means time.Now().
 	Now time.Time
 }
@@ -52,8 +85,13 @@ type Message struct {
 type Verified struct {
 	// ID is the provider's id of the event, for example
 	// "evt_1NG8Du2eZvKYlo2CUI79vXWy": the same for every copy and every retry
-	// of one event. Empty: the message names no event, and is refused.
+	// of one event. Empty: the message names no event, and is refused, unless
+	// NotDeduplicated says that it need not.
 	ID string
+	// NotDeduplicated: the provider gives messages of this kind no id, as
+	// Slack does with commands. Such a message is handled as often as it comes.
+	// The signature covers its time, so that it comes for a few minutes only.
+	NotDeduplicated bool
 	// IDSigned reports whether the signature covers ID. When it does, a
 	// different body under the same id is the same event, rendered anew. When
 	// it does not, it is somebody's replay, and is refused.
@@ -78,7 +116,8 @@ var (
 	// ErrSignatureMismatch: no configured secret signed these bytes.
 	ErrSignatureMismatch = errors.New("webhook: signature does not match")
 	// ErrTimestamp: the signature is valid but not from now. It is one of
-	// ErrTimestampTooOld and ErrTimestampInFuture.
+	// ErrTimestampTooOld and ErrTimestampInFuture, or itself where a signed
+	// body does not say its time.
 	ErrTimestamp = errors.New("webhook: timestamp outside the tolerance")
 	// ErrTimestampTooOld: signed before now - tolerance.
 	ErrTimestampTooOld = fmt.Errorf("%w: too old", ErrTimestamp)
@@ -89,4 +128,6 @@ var (
 	ErrSecretUnavailable = errors.New("webhook: secret unavailable")
 	// ErrNoEventID: the signature is valid, but the message names no event.
 	ErrNoEventID = errors.New("webhook: no event id")
+	// ErrNotSignable: the message cannot be signed as it is.
+	ErrNotSignable = errors.New("webhook: message cannot be signed")
 )
