@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,8 +40,8 @@ type Config struct {
 
 	// Timeout bounds the reading of the body, and then, anew, the rest of the
 	// delivery: waiting for another copy and the call of the handler. It is
-	// below the time the provider waits for an answer. 1 ms to 1 h. Zero means
-	// 20 s. A body that stops coming is cut off where the ResponseWriter, or
+	// below the time the provider waits for an answer, where that is known. 1 ms
+	// to 1 h. Zero means the provider's, see [Provider], else 20 s. A body that stops coming is cut off where the ResponseWriter, or
 	// one that it unwraps to, has SetReadDeadline, as those of net/http do.
 	Timeout time.Duration
 	// Lease is how long a claim is exclusive: at least, and by default when
@@ -66,7 +67,8 @@ type Config struct {
 	DiscardStatuses []int
 	// ReplayAnswers keeps the handler's answers of up to 64 KiB, and gives
 	// them to duplicates: for providers that use the answer. By default a
-	// duplicate is answered {"status":"duplicate"}.
+	// duplicate is answered {"status":"duplicate"}. It is always on for a
+	// [Provider] that has ReplayAnswers.
 	ReplayAnswers bool
 
 	// Drain ends the calls in flight when it ends, and refuses new ones. What
@@ -100,9 +102,14 @@ var routeName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // withDefaults returns c with every zero field set, and all problems of c.
 func (c Config) withDefaults() (Config, error) {
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
+	var p Provider
+	if c.Verifier != nil {
+		p = c.Verifier.Provider()
 	}
+	if c.Timeout == 0 {
+		c.Timeout = cmp.Or(p.Timeout, defaultTimeout)
+	}
+	c.ReplayAnswers = c.ReplayAnswers || p.ReplayAnswers
 	if c.Lease == 0 {
 		c.Lease = c.Timeout + leaseMargin
 	}
@@ -151,8 +158,12 @@ func (c Config) validate() error {
 		bad("Retention", c.Retention.String(), "must be Lease to 8760h")
 	}
 	if c.Verifier != nil {
-		if p := c.Verifier.Provider(); c.Retention < p.RetryHorizon {
+		p := c.Verifier.Provider()
+		if c.Retention < p.RetryHorizon {
 			bad("Retention", c.Retention.String(), fmt.Sprintf("must not be below the time %s may retry for, %s", p.Name, p.RetryHorizon))
+		}
+		if p.Deadline > 0 && c.Timeout >= p.Deadline && c.Timeout <= maxTimeout {
+			bad("Timeout", c.Timeout.String(), fmt.Sprintf("must be below the time %s waits for an answer, %s", p.Name, p.Deadline))
 		}
 	}
 	switch {
