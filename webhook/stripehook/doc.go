@@ -1,9 +1,9 @@
-// Package stripehook verifies Stripe's webhooks and gives Go services the
-// typed event. It brings github.com/stripe/stripe-go/v79.
+// Package stripehook gives Go services Stripe's typed events. It brings
+// github.com/stripe/stripe-go/v79.
 //
-// The signature is the one stripe-go computes. Its rules are stricter or wider
-// than those of stripe-go's own ValidatePayload and ConstructEvent where a
-// receiver needs them so:
+// [New] is a short way to the verifier of package webhook for Stripe, which
+// needs nothing of stripe-go. It accepts what stripe-go's own signer signs. It
+// differs from ValidatePayload and ConstructEvent where a receiver needs it so:
 //
 //   - several secrets, so that one can be rotated without a gap
 //   - a timestamp from the future is refused as a stale one is
@@ -14,6 +14,8 @@
 //     is reported
 //   - two Stripe-Signature headers are refused, since it cannot be known which
 //     of them others read
+//   - a t with a sign or leading zeros, before 1970 or after the year 9999, more
+//     than 16 signatures, and a header above 4 KiB are refused
 //
 // # Security
 //
