@@ -2,7 +2,7 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench bench-deps bench-limits microbench fuzz soak build fmt fresh
+.PHONY: help demo deps test check bench bench-deps bench-limits microbench fuzz soak faults build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
@@ -48,6 +48,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 soak: ## send SOAK_REQUESTS (100000) with random aborts through the server and both transports (SOAK_SEED)
 	HANDRAIL_SOAK_REQUESTS=$(or $(SOAK_REQUESTS),100000) HANDRAIL_SOAK_SEED=$(SOAK_SEED) \
 		go test -count=1 -v -timeout 30m -run AbortsLeave ./internal/server ./internal/upstream
+
+faults: ## let Redis fail under load, FAULT_SECONDS (60) for each kind of fault (FAULT_SEED)
+	HANDRAIL_FAULT_SECONDS=$(or $(FAULT_SECONDS),60) HANDRAIL_FAULT_SEED=$(FAULT_SEED) \
+		go test -count=1 -v -timeout 60m -run FaultsUnderLoad ./ratelimit/redislimit
 
 build: ## build static binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...

@@ -2,6 +2,7 @@ package testenv_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/testenv"
 )
@@ -10,7 +11,15 @@ func TestSentinelMakesTheReplicaTheMaster(t *testing.T) {
 	t.Parallel()
 	g := testenv.RedisSentinel(t)
 	do(t, g.Master(), "OK", "SET", "key", "value")
-	do(t, g.Master(), "1", "WAIT", "1", "10000")
+	// WAIT would have to come on the connection that wrote.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if got, err := g.Replica().Do("GET", "key"); err == nil && got == "value" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the replica never had what the master was told")
+		}
+	}
 	g.Master().Kill()
 	g.AwaitFailover()
 	do(t, g.Replica(), "value", "GET", "key")

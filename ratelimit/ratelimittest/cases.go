@@ -21,7 +21,7 @@ func bucketEdge(r run) {
 	r.Advance(10 * time.Second)
 	for range 8 {
 		wait := r.isFull("k", limit, "P1")
-		if least := r.longest(limit) / 8; wait < least-10*time.Second {
+		if least := r.longest(limit) / 8; wait < least-10*time.Second-r.Slack {
 			r.Fatalf("P1: refused for no more than %v", wait)
 		}
 	}
