@@ -79,7 +79,7 @@ func claimIn(key string, retention time.Duration, query func(key string, ms int6
 	case errors.Is(err, sql.ErrNoRows): // pgx.ErrNoRows as well
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("sqlstore: claim: %w", noRights(err))
+		return false, failed("claim", noRights(err))
 	}
 	return mine, nil
 }

@@ -23,7 +23,7 @@ const kept = 720 * time.Hour
 func payments(t testing.TB, server *testenv.PostgresServer) *pgx.ConnConfig {
 	t.Helper()
 	db := database(t, server, "")
-	exec(t, db, sqlstore.DDL()+"CREATE TABLE payments (event text)")
+	run(t, db, sqlstore.DDL()+"CREATE TABLE payments (event text)")
 	return db
 }
 
@@ -72,7 +72,7 @@ func testClaimTx(t *testing.T, server *testenv.PostgresServer) {
 			pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 		} {
 			t.Run(fmt.Sprint(tt.rule, "/", mode), func(t *testing.T) {
-				exec(t, db, "TRUNCATE payments, handrail.webhook_deliveries")
+				run(t, db, "TRUNCATE payments, handrail.webhook_deliveries")
 				cfg := db.Copy()
 				cfg.DefaultQueryExecMode = mode
 				conn := connect(t, cfg)
@@ -127,7 +127,7 @@ func testSecondClaimTxWaitsForTheFirst(t *testing.T, server *testenv.PostgresSer
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
-			exec(t, db, "TRUNCATE payments, handrail.webhook_deliveries")
+			run(t, db, "TRUNCATE payments, handrail.webhook_deliveries")
 			first, mine, err := pay(t.Context(), connect(t, db), tt.iso, "evt_1")
 			if err != nil || !mine {
 				t.Fatalf("first: %t, %v", mine, err)

@@ -19,7 +19,8 @@ const (
 	// connLifetime bounds how long a server that a name no longer leads to is
 	// used.
 	connLifetime = 30 * time.Minute
-	// closeTime bounds saying goodbye to the server.
+	// closeTime bounds saying goodbye to the server, and how long a connection
+	// that was given up holds its slot.
 	closeTime = time.Second
 )
 
@@ -113,8 +114,12 @@ func (p *pool) give(c *pooled, err error) {
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		p.forget() // the server went away, or is another now
 	}
-	go func() { // ends within the 15 s that pgx takes to cancel the statement
-		<-c.PgConn().CleanupDone()
+	go func() { // pgx asks the server to end the statement, and waits for that
+		select {
+		case <-c.PgConn().CleanupDone():
+		case <-time.After(closeTime):
+			_ = c.PgConn().Conn().Close()
+		}
 		<-p.slots
 	}()
 }

@@ -20,7 +20,7 @@ func as(db *pgx.ConnConfig, role string) *pgx.ConnConfig {
 }
 
 func testPostgresRights(t *testing.T, server *testenv.PostgresServer) {
-	exec(t, parse(t, server.DSN()), "CREATE ROLE app LOGIN")
+	run(t, parse(t, server.DSN()), "CREATE ROLE app LOGIN")
 	const grants = `
 GRANT USAGE ON SCHEMA handrail TO app;
 GRANT SELECT ON handrail.schema_versions TO app;
@@ -42,7 +42,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries TO app;`
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
 			db := database(t, server, "")
-			exec(t, db, strings.ReplaceAll(tt.before, "{db}", db.Database))
+			run(t, db, strings.ReplaceAll(tt.before, "{db}", db.Database))
 			s, err := sqlstore.OpenPostgres(t.Context(), sqlstore.PostgresConfig{Conn: as(db, "app")})
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("error %v, want %v", err, tt.want)
@@ -64,7 +64,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries TO app;`
 			if _, err := s.Purge(t.Context()); err != nil {
 				t.Error(err)
 			}
-			exec(t, db, "REVOKE UPDATE ON handrail.webhook_deliveries FROM app, "+owner(t, db))
+			run(t, db, "REVOKE UPDATE ON handrail.webhook_deliveries FROM app, "+owner(t, db))
 			if err := s.Check(t.Context()); !errors.Is(err, sqlstore.ErrNoRights) {
 				t.Errorf("Check without a right: %v", err)
 			}
@@ -104,11 +104,11 @@ func testPostgresStoresThatStartTogetherMakeTheTablesOnce(t *testing.T, server *
 func testPostgresNewerSchemaIsRefusedAndLeftAlone(t *testing.T, server *testenv.PostgresServer) {
 	db := database(t, server, "")
 	openPostgres(t, sqlstore.PostgresConfig{Conn: db})
-	exec(t, db, "UPDATE handrail.schema_versions SET version = 99")
+	run(t, db, "UPDATE handrail.schema_versions SET version = 99")
 	if _, err := sqlstore.OpenPostgres(t.Context(), sqlstore.PostgresConfig{Conn: db}); !errors.Is(err, sqlstore.ErrSchemaNewer) {
 		t.Fatalf("error %v, want ErrSchemaNewer", err)
 	}
-	exec(t, db, sqlstore.DDL())
+	run(t, db, sqlstore.DDL())
 	if v := value[int](t, connect(t, db), "SELECT version FROM handrail.schema_versions"); v != 99 {
 		t.Errorf("version %d, want 99", v)
 	}

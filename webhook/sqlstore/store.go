@@ -155,10 +155,12 @@ func (s *Store) Run(ctx context.Context, every time.Duration, report func(delete
 // Close closes the database. Steps that are under way end first.
 func (s *Store) Close() error { return s.db.close() }
 
-// failed is the error of a step.
+// failed is the error of a step. What says all by itself stays as it is.
 func failed(step string, err error) error {
-	if errors.Is(err, ErrFileGone) || errors.Is(err, ErrReadOnly) {
-		return err // says all
+	for _, whole := range []error{ErrFileGone, ErrReadOnly, ErrNoRights, ErrSchemaNewer} {
+		if errors.Is(err, whole) {
+			return err
+		}
 	}
 	return fmt.Errorf("sqlstore: %s: %w", step, err)
 }
