@@ -82,6 +82,7 @@ var house = []room{
 
 	{"ratelimit/redislimit", adapter, []string{"github.com/redis/go-redis/", "github.com/go-redis/redis_rate/"}, "Redis"},
 	{"webhook/stripehook", adapter, []string{"github.com/stripe/stripe-go/"}, "Stripe"},
+	{"webhook/redisstore", adapter, []string{"github.com/redis/go-redis/"}, "Redis"},
 	{"webhook/sqlstore", adapter, []string{"modernc.org/sqlite", "github.com/jackc/pgx/"}, "SQL databases"},
 	{"observe/prom", adapter, []string{"github.com/prometheus/"}, "Prometheus"},
 	{"observe/sentryobs", adapter, []string{"github.com/getsentry/sentry-go"}, "Sentry"},

@@ -1,0 +1,2 @@
+-- Answers the delivery; empty when there is none.
+return value or ''
