@@ -44,7 +44,8 @@ type WatchConfig struct {
 // from many (Spray), and whether one subject makes most of the requests
 // (Dominant). No decision depends on it. It knows of this process alone and is
 // lost with it; handed to one Middleware after the other, it outlives a change
-// of configuration.
+// of configuration. It serves one at a time: with the next it forgets the
+// policies that this one does not have.
 //
 // Whatever clients send, a Watch keeps a bounded number of subjects, and of
 // policies 32. Beyond those a policy is not watched for Spray and Dominant, until
@@ -58,6 +59,7 @@ type Watch struct {
 
 	mu       sync.Mutex // serialises changes of policies
 	policies atomic.Pointer[map[string]*policyWatch]
+	kept     map[string]bool // under mu; nil before the first keep
 }
 
 // policyWatch is what a Watch keeps of one policy.
@@ -100,6 +102,22 @@ func (w *Watch) wall() time.Time {
 		return w.clock.read()
 	}
 	return time.Now()
+}
+
+// keep is told the policies that there are from now on. All others are dropped,
+// and so is what is still told of them, by requests that began before.
+func (w *Watch) keep(names []string) {
+	kept := make(map[string]bool, len(names))
+	for _, name := range names {
+		kept[name] = true
+	}
+	w.mu.Lock()
+	w.kept = kept
+	table := maps.Clone(*w.policies.Load())
+	maps.DeleteFunc(table, func(name string, _ *policyWatch) bool { return !kept[name] })
+	w.policies.Store(&table)
+	w.mu.Unlock()
+	w.refusedList.keep(kept)
 }
 
 // refused is told that a subject of policy was refused and has to wait. client
@@ -164,7 +182,7 @@ func (w *Watch) addPolicy(name string, now int64) *policyWatch {
 	if p := table[name]; p != nil {
 		return p
 	}
-	if !hasRoom(table, now) {
+	if w.kept != nil && !w.kept[name] || !hasRoom(table, now) {
 		return nil
 	}
 	if len(table) >= watchedPolicies {

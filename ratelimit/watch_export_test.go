@@ -21,6 +21,9 @@ func (w *Watch) TellSubject(policy, key string) bool { return w.subject(policy, 
 
 func (w *Watch) Account(subject string) uint64 { return w.account([]byte(subject)) }
 
+// Keep is what New tells it.
+func (w *Watch) Keep(policies ...string) { w.keep(policies) }
+
 // EstimateDistinct is what a sketch makes of n distinct hashes.
 func EstimateDistinct(n int, next func() uint64) float64 {
 	var s sketch

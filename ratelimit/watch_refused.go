@@ -83,6 +83,7 @@ type refusedList struct {
 	index  map[string]int32
 	places []refusedSubject // grows as it is filled
 	free   []int32          // places that were forgotten
+	kept   map[string]bool  // policies whose subjects are; nil means all
 }
 
 func (l *refusedList) init(maxRefused int) {
@@ -94,6 +95,9 @@ func (l *refusedList) init(maxRefused int) {
 func (l *refusedList) add(policy, key string, client netip.Addr, now int64, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.kept != nil && !l.kept[policy] {
+		return
+	}
 	i, known := l.index[key]
 	if known {
 		l.unlink(i)
@@ -113,12 +117,26 @@ func (l *refusedList) add(policy, key string, client netip.Addr, now int64, wait
 func (l *refusedList) remove(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, known := l.index[key]
-	if !known {
-		return
+	if i, known := l.index[key]; known {
+		l.vacate(i)
 	}
+}
+
+// keep forgets the subjects of other policies than those, now and from now on.
+func (l *refusedList) keep(policies map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = policies
+	for i := 1; i < len(l.places); i++ {
+		if r := &l.places[i]; r.key != "" && !policies[r.policy] {
+			l.vacate(int32(i))
+		}
+	}
+}
+
+func (l *refusedList) vacate(i int32) {
 	l.unlink(i)
-	delete(l.index, key)
+	delete(l.index, l.places[i].key)
 	l.places[i] = refusedSubject{}
 	l.free = append(l.free, i)
 }

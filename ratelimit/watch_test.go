@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -90,6 +91,69 @@ func TestWatchKeepsABoundedNumberOfPolicies(t *testing.T) {
 	}
 }
 
+// TestWatchForgetsPoliciesThatAreNoMore is about a change of configuration.
+func TestWatchForgetsPoliciesThatAreNoMore(t *testing.T) {
+	w := newWatched(t, ratelimit.WatchConfig{MaxRefused: 4})
+	tell := func(policy string) {
+		w.TellRefused(policy, watchKey(policy, 1), client(1, 1), time.Hour)
+		w.TellAttempt(policy, client(1, 1), 7, time.Hour)
+		for range 600 {
+			w.TellSubject(policy, watchKey(policy, 1))
+		}
+	}
+	known := func() (refused, sprayed, dominant []string) {
+		for _, r := range w.Refused() {
+			refused = append(refused, r.Policy)
+		}
+		for _, s := range w.Spray() {
+			sprayed = append(sprayed, s.Policy)
+		}
+		slices.Sort(refused)
+		return refused, sprayed, w.Dominant()
+	}
+	check := func(rule string, want ...string) {
+		t.Helper()
+		refused, sprayed, dominant := known()
+		if !slices.Equal(refused, want) || !slices.Equal(sprayed, want) || !slices.Equal(dominant, want) {
+			t.Errorf("%s: refused %v, sprayed %v, dominant %v; want %v", rule, refused, sprayed, dominant, want)
+		}
+	}
+	minutes := func(policies ...string) { // a majority takes two minutes to be seen
+		for range 2 {
+			for _, policy := range policies {
+				tell(policy)
+			}
+			w.Advance(time.Minute)
+		}
+	}
+	minutes("auth", "old")
+	check("all are watched before the first is told", "auth", "old")
+	w.Keep("auth", "new")
+	check("what is gone goes at once", "auth")
+	minutes("auth", "new", "old")
+	check("what is gone does not come back by requests that began before", "auth", "new")
+	w.Keep("auth", "old")
+	minutes("auth", "old", "new")
+	check("a name that comes back is watched again", "auth", "old")
+	w.Keep()
+	check("none is left of none")
+}
+
+func TestWatchHasRoomForPoliciesThatAreRenamedOften(t *testing.T) {
+	w := newWatched(t, ratelimit.WatchConfig{MaxRefused: 4})
+	for i := range 100 {
+		name := fmt.Sprintf("policy-%02d", i)
+		w.Keep(name)
+		w.TellAttempt(name, client(1, 1), 7, time.Hour)
+		for j := range 8 { // its list stays in order, over subjects that went
+			w.TellRefused(name, watchKey(name, j), client(1, 1), time.Hour)
+		}
+		if list := w.Spray(); len(list) != 1 || list[0].Policy != name || len(w.Refused()) != 4 {
+			t.Fatalf("after %d names: %v, %d refused; want %s alone, 4 refused", i+1, list, len(w.Refused()), name)
+		}
+	}
+}
+
 // TestWatchIsSafeForConcurrentUse is for the race detector.
 func TestWatchIsSafeForConcurrentUse(t *testing.T) {
 	w, err := ratelimit.NewWatch(ratelimit.WatchConfig{MaxRefused: 8, MaxNetworks: 16})
@@ -109,6 +173,9 @@ func TestWatchIsSafeForConcurrentUse(t *testing.T) {
 					w.Refused()
 					w.Spray()
 					w.Dominant()
+				}
+				if i%500 == g {
+					w.Keep("policy-1", "policy-2", policy)
 				}
 			}
 		})
