@@ -68,11 +68,17 @@ type sources struct {
 	apiVersion source
 }
 
-// identify reads what a message says about itself. The body is walked once,
-// and not at all when headers say it all.
+// identify reads what a message says about itself. The body is walked at
+// most once, as far as needed, and not at all when headers say it all.
 func (s *sources) identify(m Message) (id, typ, apiVersion string) {
 	names := [...]string{s.id.top(), s.typ.top(), s.elseType.top(), s.apiVersion.top()}
 	var found [len(names)][]byte
+	var types []byte
+	if len(s.typ.json) == 1 {
+		if types = lastString(m.Body, s.typ.json[0]); types != nil {
+			names[1] = ""
+		}
+	}
 	if names != [len(names)]string{} {
 		if at := skipSpace(m.Body, 0); at < len(m.Body) && m.Body[at] == '{' {
 			if !members(m.Body[at:], names[:], found[:]) {
@@ -83,7 +89,10 @@ func (s *sources) identify(m Message) (id, typ, apiVersion string) {
 			return string(text(field(m.Body, s.id.json))), "", ""
 		}
 	}
-	ids, types, versions := s.id.inBody(found[0]), s.typ.inBody(found[1]), s.apiVersion.inBody(found[3])
+	ids, versions := s.id.inBody(found[0]), s.apiVersion.inBody(found[3])
+	if types == nil {
+		types = s.typ.inBody(found[1])
+	}
 	if types == nil {
 		types = s.elseType.inBody(found[2])
 	}

@@ -13,10 +13,11 @@ type pointer []string
 // maxPointer is how many names a pointer may have.
 const maxPointer = 16
 
-// parsePointer reads a pointer such as "/data/object/id".
+// parsePointer reads a pointer such as "/data/object/id". Its first name is not
+// empty.
 func parsePointer(s string) (pointer, bool) {
 	rest, ok := strings.CutPrefix(s, "/")
-	if !ok || rest == "" {
+	if !ok || rest == "" || rest[0] == '/' {
 		return nil, false
 	}
 	names := strings.Split(rest, "/")
@@ -35,11 +36,11 @@ func parsePointer(s string) (pointer, bool) {
 }
 
 // field returns the JSON value at p, as it is written, nil when there is none.
-// In an object with several members of a name the last one counts, as it does
-// for encoding/json, JavaScript and Python.
+// In an object with several members of a name the first one counts.
 //
-// The document is walked, not judged: what is found in one that is not JSON
-// is some part of it. Its cost is bounded by its length times the length of p.
+// The document is walked as far as it is needed, not judged: what is found in
+// one that is not JSON is some part of it. The cost is bounded by its length
+// times the length of p.
 func field(doc []byte, p pointer) []byte {
 	for _, name := range p {
 		var found [1][]byte
@@ -60,10 +61,16 @@ func field(doc []byte, p pointer) []byte {
 	return doc
 }
 
-// members sets found[i] to the value of the last member called names[i], in
-// one pass over an object. An empty name finds nothing. It reports whether the
-// object came to its end.
+// members sets found[i] to the value of the first member called names[i], in
+// one pass over an object that ends when all are found. An empty name finds
+// nothing. It reports false when the object breaks off before.
 func members(object []byte, names []string, found [][]byte) bool {
+	wanted := 0
+	for _, name := range names {
+		if name != "" {
+			wanted++
+		}
+	}
 	at := skipSpace(object, 1)
 	if at < len(object) && object[at] == '}' {
 		return true
@@ -73,7 +80,7 @@ func members(object []byte, names []string, found [][]byte) bool {
 		if end < 0 {
 			return false
 		}
-		key := object[at+1 : end-1]
+		key := plainKey(object[at+1 : end-1])
 		at = skipSpace(object, end)
 		if at == len(object) || object[at] != ':' {
 			return false
@@ -84,9 +91,13 @@ func members(object []byte, names []string, found [][]byte) bool {
 			return false
 		}
 		for i, name := range names {
-			if name != "" && isKey(key, name) {
+			if string(key) == name && found[i] == nil && name != "" {
 				found[i] = object[at:end]
+				wanted--
 			}
+		}
+		if wanted == 0 {
+			return true
 		}
 		at = skipSpace(object, end)
 		switch {
@@ -124,13 +135,56 @@ func element(array []byte, index string) []byte {
 	}
 }
 
-// isKey reports whether a member's key, without its quotes, is name.
-func isKey(key []byte, name string) bool {
-	if bytes.IndexByte(key, '\\') < 0 {
-		return string(key) == name
+// lastString is the value of the last member of the root, when that is called
+// name and is a string without escapes: read from the end, where providers put
+// the type after all else. In JSON nothing else ends so.
+func lastString(doc []byte, name string) []byte {
+	rest, ok := cutLast(doc, '}')
+	if ok {
+		rest, ok = cutLast(rest, '"')
 	}
-	s, ok := unquote(key)
-	return ok && string(s) == name
+	open := bytes.LastIndexByte(rest, '"')
+	if !ok || open < 0 {
+		return nil
+	}
+	value := rest[open+1:]
+	rest, ok = cutLast(rest[:open], ':')
+	if ok {
+		rest, ok = cutLast(rest, '"')
+	}
+	before := len(rest) - len(name)
+	if !ok || before < 1 || string(rest[before:]) != name || rest[before-1] != '"' || bytes.IndexByte(value, '\\') >= 0 {
+		return nil
+	}
+	// The quote before the name opens it: a comma or the root comes before.
+	rest = rest[:before-1]
+	if _, ok = cutLast(rest, ','); ok {
+		return value
+	}
+	if rest, ok = cutLast(rest, '{'); ok && skipSpace(rest, 0) == len(rest) {
+		return value
+	}
+	return nil
+}
+
+// cutLast removes the last byte, which must be c, and the space around it.
+func cutLast(doc []byte, c byte) ([]byte, bool) {
+	end := len(doc)
+	for end > 0 && isSpace(doc[end-1]) {
+		end--
+	}
+	if end == 0 || doc[end-1] != c {
+		return nil, false
+	}
+	return doc[:end-1], true
+}
+
+// plainKey is a member's key without its escapes.
+func plainKey(key []byte) []byte {
+	if bytes.IndexByte(key, '\\') >= 0 {
+		key = unquote(key)
+	}
+	return key
 }
 
 // text is the text of a string or a number, nil of anything else.
@@ -144,31 +198,32 @@ func text(value []byte) []byte {
 		if bytes.IndexByte(s, '\\') < 0 {
 			return s
 		}
-		s, _ = unquote(s)
-		return s
+		return unquote(s)
 	case c == '-' || c >= '0' && c <= '9':
 		return value
 	}
 	return nil
 }
 
-// unquote decodes a string that holds escapes.
-func unquote(s []byte) ([]byte, bool) {
+// unquote decodes a string that holds escapes, to nil when it is none.
+func unquote(s []byte) []byte {
 	quoted := make([]byte, 0, len(s)+2)
 	quoted = append(append(append(quoted, '"'), s...), '"')
 	var out string
 	if json.Unmarshal(quoted, &out) != nil {
-		return nil, false
+		return nil
 	}
-	return []byte(out), true
+	return []byte(out)
 }
 
 func skipSpace(doc []byte, at int) int {
-	for at < len(doc) && (doc[at] == ' ' || doc[at] == '\n' || doc[at] == '\t' || doc[at] == '\r') {
+	for at < len(doc) && isSpace(doc[at]) {
 		at++
 	}
 	return at
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
 // stringEnd returns what comes after the string that begins at at, -1 when
 // none begins there or it does not end.

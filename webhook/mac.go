@@ -156,9 +156,9 @@ func textKeys(newHash func() hash.Hash, secrets []string) []*macKey {
 	return keys
 }
 
-// unix writes a time in seconds.
-func (m *mac) unix(at time.Time) {
-	_, _ = m.hash.Write(strconv.AppendInt(m.scratch[:0], at.Unix(), 10))
+// unix writes a time in seconds, and a short text.
+func (m *mac) unix(at time.Time, text string) {
+	_, _ = m.hash.Write(append(strconv.AppendInt(m.scratch[:0], at.Unix(), 10), text...))
 }
 
 // addHex takes a signature in hexadecimal, and passes over what is none. It

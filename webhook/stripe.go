@@ -69,8 +69,7 @@ func (p *pairs) matches(key *macKey, at time.Time, body []byte, got *candidates)
 }
 
 func (p *pairs) feed(mac *mac, at time.Time, body []byte) {
-	mac.unix(at)
-	mac.text(p.joint)
+	mac.unix(at, p.joint)
 	mac.bytes(body)
 }
 

@@ -12,9 +12,10 @@ import (
 	stripe "github.com/stripe/stripe-go/v79/webhook"
 )
 
-// event2KiB is an event of 2048 bytes in the version of stripe-go.
+// event2KiB is an event of 2048 bytes in the version of stripe-go, with members
+// in Stripe's order.
 func event2KiB() string {
-	const form = `{"id":"evt_1NG8Du2eZvKYlo2CUI79vXWy","object":"event","api_version":%q,"created":1686089970,"type":"invoice.paid","livemode":false,"pending_webhooks":1,"data":{"object":{"id":"in_1","object":"invoice","lines":[%s]}}}`
+	const form = `{"id":"evt_1NG8Du2eZvKYlo2CUI79vXWy","object":"event","api_version":%q,"created":1686089970,"data":{"object":{"id":"in_1","object":"invoice","lines":[%s]}},"livemode":false,"pending_webhooks":1,"type":"invoice.paid"}`
 	const line = `{"id":"il_1NG8","amount":1999,"currency":"usd"}`
 	lines := line
 	for len(fmt.Sprintf(form, stripego.APIVersion, lines+","+line)) <= 2048 {
