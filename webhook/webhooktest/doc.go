@@ -1,4 +1,5 @@
-// Package webhooktest holds the suite that every webhook.Store must pass.
+// Package webhooktest holds the suite that every webhook.Store must pass, the
+// published vectors of providers, and a signer of requests.
 //
 //	func TestStore(t *testing.T) {
 //		webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
