@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -124,12 +125,15 @@ func (s *Sidecar) policyState(p ratelimit.Policy) PolicyState {
 // serveUnblock forgets what a subject has used up.
 func (s *Sidecar) serveUnblock(w http.ResponseWriter, r *http.Request) {
 	data, err := httpx.ReadBody(r, maxUnblockBytes, nil)
-	if err != nil {
+	if errors.Is(err, httpx.ErrBodyTooLarge) {
 		httpx.WriteError(w, r, http.StatusRequestEntityTooLarge, "body_too_large")
 		return
 	}
 	var in Unblock
-	if err := strictJSON(data, &in); err != nil || (in.ID == "") == (in.Subject == nil) {
+	if err == nil {
+		err = strictJSON(data, &in, "policy", "id", "subject")
+	}
+	if err != nil || (in.ID == "") == (in.Subject == nil) {
 		writeDetail(w, http.StatusBadRequest, "bad_request", `the body must be {"policy": NAME, "id": ID} or {"policy": NAME, "subject": {KEY: VALUE}}`)
 		return
 	}
@@ -156,8 +160,9 @@ func (s *Sidecar) serveUnblock(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// strictJSON decodes one object of known fields.
-func strictJSON(data []byte, into any) error {
+// strictJSON decodes one object whose members have these names, as they are
+// written here, each once at most. Its values are text or objects of text.
+func strictJSON(data []byte, into any, names ...string) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -166,7 +171,33 @@ func strictJSON(data []byte, into any) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the object")
 	}
-	return nil
+	return checkMembers(json.NewDecoder(bytes.NewReader(data)), names)
+}
+
+// checkMembers refuses what package json lets pass: a member twice, or its name
+// in another letter case. Nil names are any.
+func checkMembers(d *json.Decoder, names []string) error {
+	start, err := d.Token()
+	if err != nil || start != json.Delim('{') {
+		return err
+	}
+	seen := map[json.Token]bool{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string)
+		if seen[token] || names != nil && !slices.Contains(names, name) {
+			return errors.New("a member is there twice, or in another letter case")
+		}
+		seen[token] = true
+		if err := checkMembers(d, nil); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }
 
 // writeDetail answers an operator with a code and what to do about it.
