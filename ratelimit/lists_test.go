@@ -123,3 +123,30 @@ func TestWhoWasRefusedWhileSuccessesWereUnderWayIsNotListed(t *testing.T) {
 		t.Errorf("blocked afterwards: %v", blocked)
 	}
 }
+
+// What waits for a place of its own costs no more than it costs the others.
+func TestAWaitIsThatOfTheRequestsOwnCost(t *testing.T) {
+	costly := policy(func(p *ratelimit.Policy) {
+		p.Cost = func(*http.Request) int { return 5 }
+	})
+	a := newApp(t, one(costly, keyed("other", 99, "ip")))
+	a.want(200, 1)
+	a.Advance(time.Minute)
+	for _, want := range []string{"540", "539"} {
+		if got := a.do(login()).Header.Get("Retry-After"); got != want {
+			t.Errorf("Retry-After %q, want %q", got, want)
+		}
+		a.Advance(time.Second)
+	}
+}
+
+func TestWhatCostsMoreThanTheShareWaitsForAllOfIt(t *testing.T) {
+	f := newFailing(t)
+	cfg := one(policy(func(p *ratelimit.Policy) { p.Cost = func(*http.Request) int { return 5 } }))
+	cfg.Limiter, cfg.Replicas, f.err = f, 4, errDown
+	a := newApp(t, cfg)
+	a.want(200, 1)
+	if got := a.do(login()).Header.Get("Retry-After"); got != "600" {
+		t.Errorf("Retry-After %q", got)
+	}
+}

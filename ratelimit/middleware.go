@@ -11,17 +11,19 @@ import (
 	"github.com/handrail-go/handrail/internal/clientip"
 )
 
-// decisionBudget bounds what all decisions on one request may take together. A
-// Limiter bounds each of them by itself.
+// decisionBudget bounds what all decisions on one request, and the refunds that it
+// waits for, may take together. A Limiter bounds each of them by itself.
 const decisionBudget = 90 * time.Millisecond
 
-// Middleware applies policies to requests. It is safe for concurrent use and
-// holds no goroutine.
+// Middleware applies policies to requests. It is safe for concurrent use. Places
+// that are given back in a store that is slow, or fails, are in the hands of
+// goroutines, 256 at most, for about a minute: Close waits for them.
 type Middleware struct {
 	policies []policy
 	store    *Cached // nil when fallback is the store
 	fallback *Memory
 	watch    *Watch
+	refunds  *refunds
 	resolver *clientip.Resolver
 	keys     *keyMaker
 	onEvent  func(Event)
@@ -36,6 +38,7 @@ func New(cfg Config) (*Middleware, error) {
 		resolver: newResolver(cfg, &p),
 		fallback: cfg.Fallback,
 		watch:    cfg.Watch,
+		refunds:  newRefunds(),
 		onEvent:  cfg.OnEvent,
 	}
 	if err := p.err(); err != nil {
@@ -75,14 +78,14 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var room [4]reservation
 		var id clientip.Identity
-		list, worst := m.judge(r, &id, room[:0])
+		list, worst, left := m.judge(r, &id, room[:0])
 		if worst != Allowed {
-			m.release(r.Context(), list, Released)
+			m.release(r.Context(), list, Released, left)
 		}
 		m.tell(id.Client, list)
 		switch worst {
 		case Allowed:
-			m.serve(next, w, r, list)
+			m.serve(next, w, r, list, left)
 		case Denied:
 			answerDenied(w, r, list)
 		case DenyListed:
@@ -95,29 +98,47 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 
 // judge asks every policy that matches r, so that the answer knows the longest
 // wait. worst is Allowed, or what r is refused for: DenyListed, Denied,
-// Unavailable or Canceled. id is set when a policy matches.
-func (m *Middleware) judge(r *http.Request, id *clientip.Identity, list []reservation) (_ []reservation, worst Outcome) {
+// Unavailable or Canceled. id is set when a policy matches. left is what is left
+// of the time that r may lose here.
+//
+// Bodies are read last: what is refused by then, or blocked, costs no memory.
+func (m *Middleware) judge(r *http.Request, id *clientip.Identity, list []reservation) (_ []reservation, worst Outcome, left time.Duration) {
+	left = decisionBudget
 	list, worst = m.match(r, id, list)
 	if worst != Allowed || len(list) == 0 {
-		return list, worst
+		return list, worst, left
 	}
-	if m.recall(list) || m.readBody(r, id, list) && m.recall(list) {
-		return list, Denied
+	if m.recall(list) {
+		return list, Denied, left
 	}
-	ctx := r.Context()
-	if m.store != nil && len(list) > 1 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, decisionBudget)
-		defer cancel()
+	list, worst, left = m.reserveAll(r, list, left)
+	if worst == Allowed && m.readBody(r, id, list) {
+		list, worst, left = m.reserveAll(r, list, left)
 	}
+	return list, worst, left
+}
+
+// reserveAll asks the policies whose subject is known.
+func (m *Middleware) reserveAll(r *http.Request, list []reservation, budget time.Duration) (_ []reservation, worst Outcome, left time.Duration) {
+	ctx, left := r.Context(), budget
+	if m.store != nil {
+		start := time.Now()
+		defer func() { left = budget - time.Since(start) }()
+		if len(list) > 1 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, start.Add(budget))
+			defer cancel()
+		}
+	}
+	worst = Allowed
 	for i := range list {
 		res := &list[i]
-		if res.outcome == Skipped {
+		if res.outcome == Skipped && res.key != "" {
 			m.reserve(ctx, r, res)
 		}
 		switch res.outcome {
 		case Canceled:
-			return list[:i+1], Canceled
+			return list[:i+1], Canceled, left
 		case Denied:
 			worst = Denied
 		case Unavailable:
@@ -126,7 +147,7 @@ func (m *Middleware) judge(r *http.Request, id *clientip.Identity, list []reserv
 			}
 		}
 	}
-	return list, worst
+	return list, worst, left
 }
 
 // match appends a reservation for every policy that matches r. It is settled when
@@ -159,7 +180,7 @@ func (m *Middleware) match(r *http.Request, id *clientip.Identity, list []reserv
 }
 
 // readBody reads the subjects that are in the body, and reports whether there
-// are any. What is refused by then is refused without waiting for the body.
+// are any.
 func (m *Middleware) readBody(r *http.Request, id *clientip.Identity, list []reservation) (any bool) {
 	for i := range list {
 		res := &list[i]
@@ -172,8 +193,8 @@ func (m *Middleware) readBody(r *http.Request, id *clientip.Identity, list []res
 }
 
 // recall refuses a request under several policies when it is known that one of
-// them refuses: nothing is reserved under the others, only to be given back, and
-// no body is read. It does so only as long as nothing of what is known is due, so
+// them refuses: nothing is reserved under the others, only to be given back. It
+// does so only as long as nothing of what is known is due, so
 // that all of them are asked in time, and the answer knows the longest wait.
 func (m *Middleware) recall(list []reservation) bool {
 	if len(list) < 2 {
@@ -182,7 +203,7 @@ func (m *Middleware) recall(list []reservation) bool {
 	refused := false
 	for i := range list {
 		res := &list[i]
-		if res.outcome == DenyListed || res.outcome == Exempt || res.key == "" {
+		if res.key == "" || res.policy.cost != nil { // on a list, in a body; it may have to wait longer
 			continue
 		}
 		var wait time.Duration

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // reservation is what one policy decided on one request.
@@ -76,7 +77,8 @@ func (m *Middleware) ask(ctx context.Context, r *http.Request, res *reservation,
 	switch {
 	case p.onError == Local:
 		res.local = true
-		res.decision = m.fallback.allow(res.key, p.share, cost)
+		// The limit has room for it, though the share of this instance may not.
+		res.decision = m.fallback.allow(res.key, p.share, min(cost, p.share.Capacity()))
 		return true
 	case p.onError == Deny && !p.shadow:
 		res.outcome = Unavailable
@@ -84,9 +86,10 @@ func (m *Middleware) ask(ctx context.Context, r *http.Request, res *reservation,
 	return false
 }
 
-// release gives back what was reserved, and calls that o. It runs to its end
-// although the client may be gone.
-func (m *Middleware) release(ctx context.Context, list []reservation, o Outcome) {
+// release gives back what was reserved, and calls that o. It waits for the store
+// no longer than patience.
+func (m *Middleware) release(ctx context.Context, list []reservation, o Outcome, patience time.Duration) {
+	var inStore []reservation
 	for i := range list {
 		res := &list[i]
 		if res.outcome != Allowed {
@@ -95,17 +98,22 @@ func (m *Middleware) release(ctx context.Context, list []reservation, o Outcome)
 		res.outcome = o
 		switch {
 		case !res.decision.Allowed: // passed uncounted while the store failed
+			continue
 		case res.local:
 			_ = m.fallback.Refund(ctx, res.key, res.policy.share, res.decision)
 		case m.store == nil:
 			_ = m.fallback.Refund(ctx, res.key, res.policy.limit, res.decision)
 		default:
 			_ = m.fallback.Refund(ctx, res.key, res.policy.share, res.mirrored)
-			err := m.store.Refund(context.WithoutCancel(ctx), res.key, res.policy.limit, res.decision)
-			if err != nil {
-				m.storeFailed(res.policy, err)
-			}
+			inStore = append(inStore, *res)
+			continue
 		}
+		if o == Refunded {
+			m.refunded(res)
+		}
+	}
+	if len(inStore) > 0 {
+		m.giveBack(ctx, inStore, patience)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
 )
@@ -23,11 +24,17 @@ const (
 )
 
 // A report is what the handler of a request says came of it.
-type report struct{ said atomic.Int32 }
+type report struct {
+	said  atomic.Int32
+	outer *report // of a Middleware around this one; may be nil
+}
 
 type reportKey struct{}
 
 func (r *report) say(success bool) {
+	if r.outer != nil {
+		r.outer.say(success)
+	}
 	if !success {
 		r.said.Store(saidFailure)
 		return
@@ -69,7 +76,7 @@ func say(ctx context.Context, success bool) {
 }
 
 // serve runs next, and gives back the places of a success.
-func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, r *http.Request, list []reservation) {
+func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, r *http.Request, list []reservation, left time.Duration) {
 	counts := false
 	for i := range list {
 		counts = counts || list[i].countsFailures()
@@ -79,6 +86,7 @@ func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, r *http.Req
 		return
 	}
 	rep := new(report)
+	rep.outer, _ = r.Context().Value(reportKey{}).(*report)
 	ctx := context.WithValue(r.Context(), reportKey{}, rep)
 	ow := &outcomeWriter{Recorder: httpx.NewRecorder(w), report: rep}
 	next.ServeHTTP(ow, r.WithContext(ctx))
@@ -91,14 +99,13 @@ func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, r *http.Req
 		ow.settle() // the server answers 200
 		status = http.StatusOK
 	}
+	succeeded := list[:0]
 	for i := range list {
-		res := &list[i]
-		if res.countsFailures() && res.policy.succeeded(rep.said.Load(), status) {
-			m.release(ctx, list[i:i+1], Refunded)
-			m.watch.forget(res.key) // who was refused meanwhile may come again
-			m.onEvent(res.event(Refunded))
+		if res := &list[i]; res.countsFailures() && res.policy.succeeded(rep.said.Load(), status) {
+			succeeded = append(succeeded, *res)
 		}
 	}
+	m.release(ctx, succeeded, Refunded, left)
 }
 
 func (res *reservation) countsFailures() bool {

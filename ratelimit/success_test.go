@@ -225,7 +225,7 @@ func TestAPlaceIsGivenBackWhereItWasTaken(t *testing.T) {
 	if code := serve(); code != 303 {
 		t.Fatalf("in the store: status %d", code)
 	}
-	if last := (*events)[len(*events)-2]; last.Outcome != ratelimit.StoreError || !errors.Is(last.Cause, errDown) {
+	if last := (*events)[len(*events)-1]; last.Outcome != ratelimit.StoreError || !errors.Is(last.Cause, errDown) {
 		t.Errorf("event %+v, want that of the store", last)
 	}
 	if code := serve(); code != 429 {

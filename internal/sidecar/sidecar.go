@@ -143,6 +143,9 @@ func (s *Sidecar) close(ctx context.Context) error {
 	}
 	if a := s.current.Load(); a != nil {
 		a.proxy.CloseIdle()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		errs = append(errs, a.limits.Close(ctx))
 	}
 	if s.stores != nil {
 		errs = append(errs, s.stores.close())
