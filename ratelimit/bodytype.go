@@ -1,8 +1,8 @@
 package ratelimit
 
 import (
-	"mime"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -42,44 +42,73 @@ func typeOf(h http.Header) bodyType {
 	case len(values) > 1:
 		return bodyType{kind: unreadable}
 	}
-	name, params, ok := mediaType(values[0])
+	m, ok := parseMediaType(values[0])
 	switch {
 	case !ok:
 		return bodyType{kind: unreadable}
-	case name == "application/x-www-form-urlencoded":
+	case m.name == "application/x-www-form-urlencoded":
 		return bodyType{kind: formBody}
-	case name == "multipart/form-data" && isBoundary(params["boundary"]) && mentionsOnce(values[0], "boundary"):
-		return bodyType{kind: partsBody, boundary: params["boundary"]}
-	case strings.HasPrefix(name, "multipart/"):
+	case m.name == "multipart/form-data" && isBoundary(m.boundary) && findsBoundary(values[0]):
+		return bodyType{kind: partsBody, boundary: m.boundary}
+	case strings.HasPrefix(m.name, "multipart/"):
 		return bodyType{kind: unreadable}
 	}
 	return bodyType{kind: otherBody}
 }
 
-// mediaType parses a media type of UTF-8. It is not ok when parsers may differ
-// on its parameters, as on escapes and those of RFC 2231.
-func mediaType(value string) (name string, params map[string]string, ok bool) {
+// A mediaType is what counts of a Content-Type.
+type mediaType struct{ name, boundary string }
+
+// parseMediaType parses a media type of UTF-8. It is not ok when parsers may
+// differ on its parameters, as on escapes and those of RFC 2231.
+func parseMediaType(value string) (m mediaType, ok bool) {
 	if strings.ContainsAny(value, `*\`) {
-		return "", nil, false
+		return m, false
 	}
-	name, params, err := mime.ParseMediaType(value)
-	if err != nil {
-		return "", nil, false
+	name, rest, _ := strings.Cut(value, ";")
+	m.name = strings.ToLower(strings.Trim(name, " \t"))
+	if kind, sub, whole := strings.Cut(m.name, "/"); !isToken(kind) || whole && !isToken(sub) {
+		return m, false
 	}
-	charset, named := params["charset"]
-	if !named {
-		return name, params, !strings.Contains(strings.ToLower(value), "charset")
+	var seen []string
+	for rest = strings.TrimLeft(rest, " \t"); rest != ""; rest = strings.TrimLeft(rest, " \t") {
+		key, after, _ := strings.Cut(rest, "=")
+		var text string
+		if text, rest, ok = parameter(after); !ok || !isToken(key) || after[0] != '"' && !isToken(text) {
+			return m, false
+		}
+		key = strings.ToLower(key)
+		if slices.Contains(seen, key) {
+			return m, false
+		}
+		seen = append(seen, key)
+		switch key {
+		case "boundary":
+			m.boundary = text
+		case "charset":
+			if !strings.EqualFold(text, "utf-8") && !strings.EqualFold(text, "utf8") {
+				return m, false
+			}
+		}
 	}
-	return name, params, mentionsOnce(value, "charset") &&
-		(strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8"))
+	charsets := strings.Count(strings.ToLower(value), "charset")
+	return m, charsets == 0 || charsets == 1 && slices.Contains(seen, "charset")
 }
 
-func mentionsOnce(value, word string) bool { return strings.Count(strings.ToLower(value), word) == 1 }
+// findsBoundary reports whether those who search a Content-Type for its boundary
+// find the parameter: PHP takes what follows the first "boundary", Rack what
+// follows the last "boundary=".
+func findsBoundary(value string) bool {
+	lower := strings.ToLower(value)
+	return strings.Count(lower, "boundary=") == 1 &&
+		strings.Index(lower, "boundary") == strings.Index(value, "boundary=")
+}
 
-// isBoundary accepts what clients make, and every parser ends at the same place.
+// isBoundary accepts what clients make (RFC 2046), and every parser ends at the
+// same place: not space, nor the comma and the quote, where some do.
 func isBoundary(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !alphanumeric(c) && c != '-' && c != '_' && c != '.' {
+		if !alphanumeric(s[i]) && strings.IndexByte("-_.+=:/?()", s[i]) < 0 {
 			return false
 		}
 	}

@@ -152,7 +152,7 @@ func (h *partHeader) plain() bool {
 		}
 	}
 	for _, typ := range h.typ {
-		if name, _, ok := mediaType(typ); !ok || name != "text/plain" {
+		if m, ok := parseMediaType(typ); !ok || m.name != "text/plain" {
 			return false
 		}
 	}
