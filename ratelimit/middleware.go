@@ -53,6 +53,11 @@ func New(cfg Config) (*Middleware, error) {
 			return nil, err
 		}
 	}
+	names := make([]string, len(m.policies))
+	for i := range m.policies {
+		names[i] = m.policies[i].name
+	}
+	m.watch.keep(names)
 	m.keys = newKeyMaker(cfg.KeySecret, m.watch)
 	switch limiter := cfg.Limiter.(type) {
 	case nil:
