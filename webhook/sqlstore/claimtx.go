@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -70,15 +69,12 @@ func ClaimSQLTx(ctx context.Context, tx *sql.Tx, key string, retention time.Dura
 
 type scanner interface{ Scan(dest ...any) error }
 
-func claimIn(key string, retention time.Duration, query func(key string, ms int64) scanner) (mine bool, err error) {
+func claimIn(key string, retention time.Duration, query func(key string, ms int64) scanner) (bool, error) {
+	var mine bool
 	if retention < time.Millisecond {
 		return false, fmt.Errorf("sqlstore: claim: a retention of %v is too short", retention)
 	}
-	err = query(txPrefix+escape(key), retention.Milliseconds()).Scan(&mine)
-	switch {
-	case errors.Is(err, sql.ErrNoRows): // pgx.ErrNoRows as well
-		return false, nil
-	case err != nil:
+	if err := query(txPrefix+escape(key), retention.Milliseconds()).Scan(&mine); ignoreNone(err) != nil {
 		return false, failed("claim", noRights(err))
 	}
 	return mine, nil

@@ -5,9 +5,9 @@
 // (modernc.org/sqlite), without cgo.
 //
 // [OpenPostgres] keeps it in a PostgreSQL database, for any number of instances
-// (pgx). Each step is one statement and one transaction without state in the
-// session, sent by the simple protocol, so that a pooler may stand in between
-// (PgBouncer in transaction mode).
+// (pgx). Each statement is a transaction without state in the session, sent by
+// the simple protocol, so that a pooler may stand in between (PgBouncer in
+// transaction mode).
 //
 // [ClaimTx] is for a service that has its effect in the same PostgreSQL
 // database: the effect and the mark that it was had are one transaction.

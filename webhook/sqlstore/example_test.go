@@ -2,10 +2,14 @@ package sqlstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/handrail-go/handrail/webhook"
 	"github.com/handrail-go/handrail/webhook/sqlstore"
@@ -51,4 +55,55 @@ func ExampleOpenSQLite() {
 	// Output:
 	// claimed 1
 	// done
+}
+
+// The tables are made at start, by the role of the service or, where that may
+// not, by what DDL returns.
+func ExampleOpenPostgres() {
+	ctx := context.Background()
+	conn, err := pgx.ParseConfig(os.Getenv("DATABASE_URL"))
+	if err != nil {
+		panic(err)
+	}
+	store, err := sqlstore.OpenPostgres(ctx, sqlstore.PostgresConfig{Conn: conn, MaxConns: 4})
+	if errors.Is(err, sqlstore.ErrNoRights) {
+		panic("run first:\n" + sqlstore.DDL())
+	}
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close()
+	_ = webhook.Config{Store: store}
+}
+
+// A payment is booked once, whatever fails: the row in payments and the mark
+// that the event was handled are there together, or neither is.
+func ExampleClaimTx() {
+	var db *pgx.Conn // or a pgxpool.Pool
+	book := func(w http.ResponseWriter, r *http.Request) error {
+		delivery, _ := webhook.DeliveryFrom(r.Context())
+		tx, err := db.Begin(r.Context())
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(r.Context()) // does nothing after Commit
+		mine, err := sqlstore.ClaimTx(r.Context(), tx, delivery.IdempotencyKey, 30*24*time.Hour)
+		if err != nil {
+			return err
+		}
+		if !mine {
+			w.WriteHeader(http.StatusNoContent) // booked before
+			return nil
+		}
+		if _, err := tx.Exec(r.Context(), "INSERT INTO payments (event) VALUES ($1)", delivery.Event.ID); err != nil {
+			return err
+		}
+		return tx.Commit(r.Context())
+	}
+	// As the handler that a webhook.Middleware wraps.
+	_ = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := book(w, r); err != nil {
+			http.Error(w, "not booked", http.StatusInternalServerError) // it is delivered again
+		}
+	})
 }

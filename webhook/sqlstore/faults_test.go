@@ -129,9 +129,9 @@ func testPostgresOfCopiesInSeveralProcessesOneClaims(t *testing.T, server *teste
 	}
 }
 
-// A pooler in transaction mode gives each statement another session, so a step
-// is one statement, and nothing is prepared.
-func testPostgresStepsAreOneSimpleQueryEach(t *testing.T, server *testenv.PostgresServer) {
+// A pooler in transaction mode gives each statement another session: nothing is
+// prepared, and no transaction is longer than a statement.
+func testPostgresStepsAreSimpleQueries(t *testing.T, server *testenv.PostgresServer) {
 	w, db := newWire(t, database(t, server, ""))
 	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db, Timeout: time.Minute})
 	steps := []struct {
@@ -139,10 +139,10 @@ func testPostgresStepsAreOneSimpleQueryEach(t *testing.T, server *testenv.Postgr
 		step    func() error
 		queries int
 	}{
-		{"a claim", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},
+		{"a claim", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 2},
 		{"a copy in flight", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},
 		{"a release", func() error { return s.Release(t.Context(), "k", 1, true) }, 1},
-		{"a claim after it", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},
+		{"a claim after it", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 2},
 		{"a completion", func() error { return s.Complete(t.Context(), "k", 2, nil) }, 1},
 		{"its repetition", func() error { return s.Complete(t.Context(), "k", 2, nil) }, 2},
 		{"a duplicate", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},

@@ -92,10 +92,10 @@ func schemaVersion(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (version int, err error) {
 	err = db.QueryRow(ctx, "SELECT version FROM handrail.schema_versions WHERE name = 'webhook'").Scan(&version)
-	if hasCode(err, undefinedTable, invalidSchemaName) {
-		err = nil
+	if errors.Is(err, pgx.ErrNoRows) || hasCode(err, undefinedTable, invalidSchemaName) {
+		return 0, nil
 	}
-	return version, orNone(err)
+	return version, err
 }
 
 // migrate brings the schema up to date in one transaction. Those who start

@@ -127,7 +127,7 @@ func TestOnPostgres(t *testing.T) {
 		{"PostgresStoresThatStartTogetherMakeTheTablesOnce", testPostgresStoresThatStartTogetherMakeTheTablesOnce},
 		{"PostgresNewerSchemaIsRefusedAndLeftAlone", testPostgresNewerSchemaIsRefusedAndLeftAlone},
 		{"PostgresOfCopiesInSeveralProcessesOneClaims", testPostgresOfCopiesInSeveralProcessesOneClaims},
-		{"PostgresStepsAreOneSimpleQueryEach", testPostgresStepsAreOneSimpleQueryEach},
+		{"PostgresStepsAreSimpleQueries", testPostgresStepsAreSimpleQueries},
 		{"PostgresConnectionLostInAStep", testPostgresConnectionLostInAStep},
 		{"PostgresStepsEndWithinTheirTimeout", testPostgresStepsEndWithinTheirTimeout},
 		{"PostgresHistoriesAreLinearizable", testPostgresHistoriesAreLinearizable},

@@ -8,13 +8,10 @@ type queries struct{ get, claim, settle, purge string }
 // dialect is all that differs between databases.
 type dialect struct {
 	// now is an expression: milliseconds since 1970 on the database's clock, the
-	// same each time within one evaluation of a row at the least.
+	// same for all rows of a statement.
 	now string
 	// table is the name of the table of deliveries.
 	table string
-	// clock is a table t of one row with now in it, free the condition on which
-	// claimRow inserts at all.
-	clock, free string
 }
 
 // render fills the dialect into the statements below.
@@ -22,8 +19,11 @@ type dialect struct {
 // Columns: state as webhook.State; maybe_processed 0 or 1; times in
 // milliseconds since 1970; updated_at is when the row last changed.
 func (d dialect) render() queries {
-	fill := strings.NewReplacer("{now}", d.now, "{table}", d.table, "{clock}", d.clock, "{free}", d.free).Replace
-	return queries{get: fill(getRow), claim: fill(claimRow), settle: fill(settleRow), purge: fill(purgeRows)}
+	return queries{get: d.fill(getRow), claim: d.fill(claimRow), settle: d.fill(settleRow), purge: d.fill(purgeRows)}
+}
+
+func (d dialect) fill(statement string) string {
+	return strings.NewReplacer("{now}", d.now, "{table}", d.table).Replace(statement)
 }
 
 const getRow = `
@@ -40,8 +40,8 @@ INSERT INTO {table} AS d
   (event_key, state, fence, attempt, maybe_processed, body_digest,
    lease_until, retention_ms, expires_at, updated_at)
 SELECT $1, 1, 1, 1, 0, $2, t.now + $3, $4, t.now + $3 + $4, t.now
-FROM {clock}
-WHERE {free}
+FROM (SELECT {now} AS now) AS t
+WHERE true
 ON CONFLICT (event_key) DO UPDATE SET
   state = 1,
   fence = CASE WHEN d.expires_at <= excluded.updated_at THEN 1 ELSE d.fence + 1 END,

@@ -16,14 +16,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// sqliteNow: 'now' is fixed within a step of a statement.
-const sqliteNow = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)"
-
+// sqliteDialect: 'now' is fixed within a step of a statement.
 var sqliteDialect = dialect{
-	now:   sqliteNow,
+	now:   "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
 	table: "handrail_deliveries",
-	clock: "(SELECT " + sqliteNow + " AS now) AS t",
-	free:  "true",
 }
 
 // sqliteSchema holds the steps of the schema: applied in order, counted by

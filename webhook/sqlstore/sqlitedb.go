@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -41,22 +40,11 @@ func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimReque
 		return webhook.Claim{}, err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	c := webhook.Claim{Status: webhook.Claimed}
-	var digest []byte
-	err = tx.QueryRowContext(ctx, db.q.claim,
-		key, req.BodyDigest[:], req.Lease.Milliseconds(), req.Retention.Milliseconds(), flag(req.SameBody),
-	).Scan(&c.Fence, &c.Attempt, &c.MaybeProcessed, &digest)
-	if errors.Is(err, sql.ErrNoRows) {
-		return webhook.Claim{}, nil
-	}
-	if err != nil {
+	c, err := scanClaim(tx.QueryRowContext(ctx, db.q.claim, claimArgs(key, req)...).Scan, req)
+	if err != nil || c.Status == 0 {
 		return webhook.Claim{}, err
 	}
-	if err := tx.Commit(); err != nil {
-		return webhook.Claim{}, err
-	}
-	c.BodyChanged = !bytes.Equal(digest, req.BodyDigest[:])
-	return c, nil
+	return c, tx.Commit()
 }
 
 func (db *sqliteDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error) {
@@ -69,11 +57,7 @@ func (db *sqliteDB) settle(ctx context.Context, key string, fence int64, to webh
 }
 
 func (db *sqliteDB) get(ctx context.Context, key string) (row, error) {
-	r, err := scanRow(db.read.QueryRowContext(ctx, db.q.get, key).Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		return row{}, nil
-	}
-	return r, err
+	return scanRow(db.read.QueryRowContext(ctx, db.q.get, key).Scan)
 }
 
 func (db *sqliteDB) purge(ctx context.Context, limit int64) (int64, error) {

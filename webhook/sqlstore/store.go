@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -192,7 +193,35 @@ func (r row) claim(req webhook.ClaimRequest) webhook.Claim {
 	return c
 }
 
-// scanRow reads the columns of getRow, as either driver hands them out.
+// claimArgs are the parameters of claimRow.
+func claimArgs(key string, req webhook.ClaimRequest) []any {
+	return []any{key, req.BodyDigest[:], req.Lease.Milliseconds(), req.Retention.Milliseconds(), flag(req.SameBody)}
+}
+
+// scanClaim reads what claimRow returns; status 0 when that is nothing.
+func scanClaim(from func(dest ...any) error, req webhook.ClaimRequest) (webhook.Claim, error) {
+	var (
+		c      = webhook.Claim{Status: webhook.Claimed}
+		maybe  int64
+		digest []byte
+	)
+	if err := from(&c.Fence, &c.Attempt, &maybe, &digest); err != nil {
+		return webhook.Claim{}, ignoreNone(err)
+	}
+	c.MaybeProcessed, c.BodyChanged = maybe != 0, !bytes.Equal(digest, req.BodyDigest[:])
+	return c, nil
+}
+
+// ignoreNone is nil where there is no row, in either driver.
+func ignoreNone(err error) error {
+	if errors.Is(err, sql.ErrNoRows) { // pgx.ErrNoRows is one
+		return nil
+	}
+	return err
+}
+
+// scanRow reads the columns of getRow, as either driver hands them out; the zero
+// row when there is none.
 func scanRow(from func(dest ...any) error) (row, error) {
 	var (
 		r                         row
@@ -203,7 +232,7 @@ func scanRow(from func(dest ...any) error) (row, error) {
 	)
 	err := from(&state, &r.Fence, &r.Attempt, &maybe, &digest, &leaseLeftMS, &status, &contentType, &body)
 	if err != nil {
-		return row{}, err
+		return row{}, ignoreNone(err)
 	}
 	r.State, r.MaybeProcessed = webhook.State(state), maybe != 0
 	r.leaseLeft = time.Duration(leaseLeftMS) * time.Millisecond
