@@ -29,7 +29,7 @@ func (p *policy) readBody(r *http.Request) bodyText {
 		return bodyText{}
 	}
 	data, ok := readAhead(r, p.maxBody)
-	if !ok {
+	if !ok || t.ascii && !isASCII(data) {
 		return bodyText{}
 	}
 	return bodyText{t, data}
@@ -45,6 +45,7 @@ func (t bodyText) appendTo(b []byte, p part, r *http.Request) []byte {
 			text, ok = p.pointer.find(t.data)
 		} else {
 			text, ok = p.field.find(t, r.URL.RawQuery)
+			ok = ok && (!t.ascii || isASCII(text)) // once more, as it was escaped
 		}
 	}
 	var room [128]byte

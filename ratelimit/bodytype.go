@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // How a body is read.
@@ -16,6 +17,7 @@ const (
 
 type bodyType struct {
 	kind     byte
+	ascii    bool   // what is not ASCII is not UTF-8
 	boundary string // of partsBody
 }
 
@@ -25,8 +27,8 @@ func (t bodyType) fits(p part) bool {
 }
 
 // typeOf is the type that every framework takes from h. Several types, an
-// encoding, a charset other than UTF-8, and what only some parsers see such a
-// charset in, make a body unreadable.
+// encoding, a charset that is not known, and what only some parsers see a charset
+// in, make a body unreadable.
 func typeOf(h http.Header) bodyType {
 	for _, encoding := range h["Content-Encoding"] {
 		if encoding != "" && !strings.EqualFold(strings.TrimSpace(encoding), "identity") {
@@ -47,20 +49,24 @@ func typeOf(h http.Header) bodyType {
 	case !ok:
 		return bodyType{kind: unreadable}
 	case m.name == "application/x-www-form-urlencoded":
-		return bodyType{kind: formBody}
+		return bodyType{kind: formBody, ascii: m.ascii}
 	case m.name == "multipart/form-data" && isBoundary(m.boundary) && findsBoundary(values[0]):
-		return bodyType{kind: partsBody, boundary: m.boundary}
+		return bodyType{kind: partsBody, ascii: m.ascii, boundary: m.boundary}
 	case strings.HasPrefix(m.name, "multipart/"):
 		return bodyType{kind: unreadable}
 	}
-	return bodyType{kind: otherBody}
+	return bodyType{kind: otherBody, ascii: m.ascii}
 }
 
 // A mediaType is what counts of a Content-Type.
-type mediaType struct{ name, boundary string }
+type mediaType struct {
+	name     string
+	boundary string
+	ascii    bool // the charset is one that has ASCII in common with UTF-8, not more
+}
 
-// parseMediaType parses a media type of UTF-8. It is not ok when parsers may
-// differ on its parameters, as on escapes and those of RFC 2231.
+// parseMediaType parses a media type of UTF-8, or of ASCII. It is not ok when
+// parsers may differ on its parameters, as on escapes and those of RFC 2231.
 func parseMediaType(value string) (m mediaType, ok bool) {
 	if strings.ContainsAny(value, `*\`) {
 		return m, false
@@ -86,7 +92,11 @@ func parseMediaType(value string) (m mediaType, ok bool) {
 		case "boundary":
 			m.boundary = text
 		case "charset":
-			if !strings.EqualFold(text, "utf-8") && !strings.EqualFold(text, "utf8") {
+			switch strings.ToLower(text) {
+			case "utf-8", "utf8":
+			case "us-ascii", "iso-8859-1", "windows-1252":
+				m.ascii = true
+			default:
 				return m, false
 			}
 		}
@@ -102,6 +112,10 @@ func findsBoundary(value string) bool {
 	lower := strings.ToLower(value)
 	return strings.Count(lower, "boundary=") == 1 &&
 		strings.Index(lower, "boundary") == strings.Index(value, "boundary=")
+}
+
+func isASCII(s []byte) bool {
+	return !slices.ContainsFunc(s, func(c byte) bool { return c >= utf8.RuneSelf })
 }
 
 // isBoundary accepts what clients make (RFC 2046), and every parser ends at the

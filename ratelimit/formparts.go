@@ -46,7 +46,7 @@ func (s *formScan) part(part []byte) bool {
 	is, ok := s.meets(name)
 	if is {
 		s.text = content
-		ok = ok && h.plain()
+		ok = ok && h.plain(content)
 	}
 	return ok
 }
@@ -142,8 +142,8 @@ func parameter(s string) (value, rest string, ok bool) {
 	return value, rest, value != "" && !strings.ContainsAny(value, `"' `)
 }
 
-// plain reports whether the part is text as it stands: not a file, not encoded.
-func (h *partHeader) plain() bool {
+// plain reports whether the part is content as it stands: not a file, not encoded.
+func (h *partHeader) plain(content []byte) bool {
 	for _, encoding := range h.encoding {
 		switch strings.ToLower(encoding) {
 		case "7bit", "8bit", "binary":
@@ -152,7 +152,7 @@ func (h *partHeader) plain() bool {
 		}
 	}
 	for _, typ := range h.typ {
-		if m, ok := parseMediaType(typ); !ok || m.name != "text/plain" {
+		if m, ok := parseMediaType(typ); !ok || m.name != "text/plain" || m.ascii && !isASCII(content) {
 			return false
 		}
 	}
