@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -88,9 +90,11 @@ Subjects that only other instances refused are not listed.`,
 				}
 			}
 			if format == formatJSON {
-				e := json.NewEncoder(c.stdout)
-				e.SetIndent("", "  ")
-				return e.Encode(limits)
+				data, err := json.MarshalIndent(limits, "", "  ")
+				if err == nil {
+					fmt.Fprintln(c.stdout, adminclient.PrintableJSON(data))
+				}
+				return err
 			}
 			c.printLimits(limits)
 			return nil
@@ -109,7 +113,8 @@ func (c *command) limitsUnblockCommand(f *adminFlags) *cobra.Command {
 by its ID, as list shows it, or by what it is made of: for each entry of the
 policy's key the value that a request would have, as KEY=VALUE. For a key of one
 entry the value alone will do. Every instance on the same Redis lets it through
-within a second.`,
+within a second. A subject that the sidecar does not list as blocked is forgotten
+as well, and that is said: a value with a slip in it names another subject.`,
 		Example: `  handrail limits unblock auth 203.0.113.7
   handrail limits unblock auth id=PdBjDI4fNrGhaGPAnG9uNCPT6GQ8lkWiXrbOAcb5Dck
   handrail limits unblock account ip=203.0.113.7 json:/email=alice@example.com`,
@@ -131,7 +136,11 @@ within a second.`,
 			if err := f.do(cmd.Context(), cmd, c.getenv, "POST", sidecar.UnblockPath, in, &out); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.stdout, "unblocked: policy %s, id %s\n", out.Policy, out.ID)
+			what := "unblocked"
+			if !out.WasBlocked {
+				what = "forgotten, though the sidecar that was asked did not list it as blocked"
+			}
+			fmt.Fprintf(c.stdout, "%s: policy %s, id %s\n", what, adminclient.Printable(out.Policy), adminclient.Printable(out.ID))
 			return nil
 		},
 	}
@@ -139,7 +148,7 @@ within a second.`,
 }
 
 // do asks the sidecar. An error has its exit code.
-func (f *adminFlags) do(ctx context.Context, cmd *cobra.Command, getenv func(string) string, method, path string, in, out any) error {
+func (f *adminFlags) do(ctx context.Context, cmd *cobra.Command, getenv func(string) string, method, path string, in any, out adminclient.Checker) error {
 	client, err := f.client(cmd, getenv)
 	if err != nil {
 		return err
@@ -169,7 +178,8 @@ func subject(p sidecar.PolicyState, args []string) (sidecar.Unblock, error) {
 			key, value, ok = p.Key[0], arg, true
 		}
 		if !ok {
-			return in, fmt.Errorf("%q names no part of the subject: the key of policy %s is %s, so write %s=VALUE", arg, p.Name, strings.Join(p.Key, ", "), p.Key[0])
+			return in, fmt.Errorf("%q names no part of the subject: the key of policy %s is %s, so write %s=VALUE", arg,
+				adminclient.Printable(p.Name), adminclient.Printable(strings.Join(p.Key, ", ")), adminclient.Printable(p.Key[0]))
 		}
 		in.Subject[key] = value
 	}
@@ -193,9 +203,9 @@ func ofPolicy(l sidecar.Limits, name string) sidecar.Limits {
 }
 
 func (c *command) printLimits(l sidecar.Limits) {
-	fmt.Fprintf(c.stdout, "store: %s\n", l.Store)
+	fmt.Fprintf(c.stdout, "store: %s\n", adminclient.Printable(l.Store))
 	if d := l.Degraded; d != nil {
-		fmt.Fprintf(c.stdout, "degraded since %s: %s\n", d.Since.Format(time.RFC3339), d.Error)
+		fmt.Fprintf(c.stdout, "degraded since %s: %s\n", d.Since.Format(time.RFC3339), adminclient.Printable(d.Error))
 	}
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nPOLICY\tKEY\tLIMIT\tCOUNT\tALGORITHM\tMODE\tSTORE ERROR\tNOTE")
@@ -207,7 +217,7 @@ func (c *command) printLimits(l sidecar.Limits) {
 		if p.AccountsPerNetwork > 1 || p.NetworksPerAccount > 1 {
 			notes = append(notes, fmt.Sprintf("most accounts of a network %d, most networks of an account %d", p.AccountsPerNetwork, p.NetworksPerAccount))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d in %s\t%s\t%s\t%s\t%s\t%s\n", p.Name, strings.Join(p.Key, ", "), p.Limit, short(p.Window),
+		printRow(w, p.Name, strings.Join(p.Key, ", "), fmt.Sprintf("%d in %s", p.Limit, short(p.Window)),
 			p.Count, p.Algorithm, p.Mode, p.OnStoreError, strings.Join(notes, "; "))
 	}
 	_ = w.Flush()
@@ -217,9 +227,17 @@ func (c *command) printLimits(l sidecar.Limits) {
 	}
 	fmt.Fprintln(w, "\nPOLICY\tID\tCLIENT\tUNTIL\tREFUSALS")
 	for _, b := range l.Blocked {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", b.Policy, b.ID, b.Client, b.Until.Format(time.RFC3339), b.Refusals)
+		printRow(w, b.Policy, b.ID, b.Client, b.Until.Format(time.RFC3339), strconv.FormatInt(b.Refusals, 10))
 	}
 	_ = w.Flush()
+}
+
+// printRow writes a row of a table, whatever is in its cells.
+func printRow(w io.Writer, cells ...string) {
+	for i, cell := range cells {
+		cells[i] = adminclient.Printable(cell)
+	}
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
 // short is a duration without the units that are zero at its end.

@@ -26,6 +26,7 @@ import (
 //	redis pause|resume|kill|start
 //	until PATTERN PROGRAM ARG...  repeats until its output matches
 //	logged N TEXT                 the sidecar's log has TEXT in N lines
+//	answers NAME FILE [STATUS]    sets $NAME to where FILE is the answer to everything
 func TestLimitScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/limits/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -45,7 +46,7 @@ func TestLimitScripts(t *testing.T) {
 					return nil
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"exits": exits, "sidecar": s.sidecar, "redis": s.control, "until": until, "logged": s.logged,
+					"exits": exits, "sidecar": s.sidecar, "redis": s.control, "until": until, "logged": s.logged, "answers": answers,
 				},
 			})
 		})
@@ -145,4 +146,22 @@ func (s *limitScript) logged(ts *testscript.TestScript, neg bool, args []string)
 	if got := strings.Count(s.process.logged(), args[1]); got != want {
 		ts.Fatalf("%q is in the log %d times, want %d", args[1], got, want)
 	}
+}
+
+func answers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: answers name file [status]")
+	}
+	body, status := readFile(ts, args[1]), http.StatusOK
+	if len(args) == 3 {
+		var err error
+		status, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body) // the client is gone
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.Listener.Addr().String())
 }

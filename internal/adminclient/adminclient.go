@@ -66,20 +66,25 @@ type AnswerError struct {
 	Detail string // of its "detail"; empty when it has none
 }
 
+// Error is Printable.
 func (e *AnswerError) Error() string {
-	text := e.Code
+	text := Printable(e.Code)
 	if text == "" {
-		text = http.StatusText(e.Status)
+		text = strings.TrimSpace(fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status)))
 	}
 	if e.Detail != "" {
-		text += ": " + e.Detail
+		text += ": " + Printable(e.Detail)
 	}
 	return text
 }
 
+// A Checker is what an answer is read into and that can tell whether it is one:
+// JSON of anything else may leave it empty.
+type Checker interface{ Check() error }
+
 // Do sends in as JSON, when it is not nil, and reads the JSON of a 2xx answer
-// into out. Other answers are an *AnswerError.
-func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
+// into out. Other answers, redirections too, are an *AnswerError.
+func (c *Client) Do(ctx context.Context, method, path string, in any, out Checker) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -112,7 +117,10 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	case res.StatusCode/100 != 2:
 		return c.refused(res.StatusCode, data)
 	}
-	if err := json.Unmarshal(data, out); err != nil {
+	if err = json.Unmarshal(data, out); err == nil {
+		err = out.Check()
+	}
+	if err != nil {
 		return fmt.Errorf("what answers on %s is not a sidecar of this version: %w", c.addr, err)
 	}
 	return nil
@@ -125,6 +133,8 @@ func (c *Client) refused(status int, data []byte) error {
 		e.Code, e.Detail = body.Error, body.Detail
 	}
 	switch e.Code {
+	case "":
+		e.Detail = fmt.Sprintf("what answers on %s is not a sidecar of this version", c.addr)
 	case "unauthorized":
 		e.Detail = "the admin token is missing or wrong: set HANDRAIL_ADMIN_TOKEN"
 	case "token_required":
@@ -133,10 +143,16 @@ func (c *Client) refused(status int, data []byte) error {
 	return e
 }
 
-// cause is err without the method and the URL that net/http puts before it.
+// cause is err without the method and the URL that net/http puts before it, and
+// Printable: some of its errors hold a line of the answer as it came.
 func cause(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
+		err = e.Err
 	}
-	return err
+	return printableError{err}
 }
+
+type printableError struct{ error }
+
+func (e printableError) Error() string { return Printable(e.error.Error()) }
+func (e printableError) Unwrap() error { return e.error }

@@ -31,6 +31,19 @@ type Limits struct {
 	Blocked  []BlockedEntity `json:"blocked"` // those this instance refused and that are still blocked
 }
 
+// Check reports what every answer of a sidecar has and l lacks.
+func (l *Limits) Check() error {
+	if l.Store == "" || l.Policies == nil || l.Blocked == nil {
+		return errors.New("it does not tell store, policies and blocked")
+	}
+	for _, p := range l.Policies {
+		if p.Name == "" || len(p.Key) == 0 {
+			return errors.New("it tells a policy without name or key")
+		}
+	}
+	return nil
+}
+
 // Degraded is present while the store fails.
 type Degraded struct {
 	Since time.Time `json:"since"`
@@ -76,10 +89,21 @@ type Unblock struct {
 	Subject map[string]string `json:"subject,omitempty"`
 }
 
-// Unblocked is the answer to an Unblock.
+// Unblocked is the answer to an Unblock. WasBlocked is whether this instance had
+// the subject among those that are blocked; what was counted of it is forgotten
+// either way, here and in the store, where there may have been nothing.
 type Unblocked struct {
-	Policy string `json:"policy"`
-	ID     string `json:"id"`
+	Policy     string `json:"policy"`
+	ID         string `json:"id"`
+	WasBlocked bool   `json:"was_blocked"`
+}
+
+// Check reports what every answer of a sidecar has and u lacks.
+func (u *Unblocked) Check() error {
+	if u.Policy == "" || u.ID == "" {
+		return errors.New("it does not tell policy and id")
+	}
+	return nil
 }
 
 func (s *Sidecar) serveLimits(w http.ResponseWriter, _ *http.Request) {
@@ -142,6 +166,9 @@ func (s *Sidecar) serveUnblock(w http.ResponseWriter, r *http.Request) {
 	if in.Subject != nil {
 		id, err = limits.SubjectID(in.Policy, in.Subject)
 	}
+	wasBlocked := slices.ContainsFunc(s.watch.Refused(), func(b ratelimit.Refused) bool {
+		return b.Policy == in.Policy && b.ID == id
+	})
 	if err == nil {
 		err = limits.Unblock(r.Context(), in.Policy, id)
 	}
@@ -155,8 +182,8 @@ func (s *Sidecar) serveUnblock(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("a subject could not be unblocked", "policy", in.Policy, "id", id, "error", err)
 		httpx.WriteError(w, r, http.StatusServiceUnavailable, "rate_limiter_unavailable")
 	default:
-		s.log.Info("unblocked by hand", "policy", in.Policy, "id", id)
-		writeJSON(w, http.StatusOK, Unblocked{Policy: in.Policy, ID: id})
+		s.log.Info("unblocked by hand", "policy", in.Policy, "id", id, "was_blocked", wasBlocked)
+		writeJSON(w, http.StatusOK, Unblocked{Policy: in.Policy, ID: id, WasBlocked: wasBlocked})
 	}
 }
 

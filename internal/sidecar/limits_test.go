@@ -52,7 +52,7 @@ func TestUnblockTakesNoBodyThatCanBeReadInTwoWays(t *testing.T) {
 		status     int
 		body       string
 	}{
-		{"by an ID", sized(`{"policy":"auth","id":"` + id + `"}`), 200, `"id": "` + id + `"`},
+		{"by an ID", sized(`{"policy":"auth","id":"` + id + `"}`), 200, `"was_blocked": false`},
 		{"by its parts", sized(` {"policy":"auth", "id":"", "subject":{"ip":"192.0.2.1"}} `), 200, `"policy": "auth"`},
 		{"chunked", chunked + "2d\r\n" + `{"policy":"auth","subject":{"ip":"192.0.2.1"}` + "\r\n1\r\n}\r\n0\r\n\r\n", 200, `"policy": "auth"`},
 		{"a chunk that is none", chunked + "2e\r\n" + `{"policy":"auth","subject":{"ip":"192.0.2.1"}}` + "\r\nno chunk\r\n", 400, "bad_request"},
