@@ -176,8 +176,9 @@ func TestEveryLetterCaseIsOneSubject(t *testing.T) {
 	of := func(r rune) string { return key(asForm("email=x" + url.QueryEscape(string(r)))) }
 	for r := range rune(0x1f200) { // there is no case beyond
 		forms := []rune{unicode.SimpleFold(r), unicode.ToLower(r), unicode.ToUpper(r), unicode.ToTitle(r)}
-		forms = slices.DeleteFunc(forms, func(form rune) bool { return form == r })
-		if len(forms) == 0 {
+		// U+0345 is an accent as well.
+		forms = slices.DeleteFunc(forms, func(form rune) bool { return form == r || form == 0x345 })
+		if len(forms) == 0 || r == 0x345 {
 			continue
 		}
 		want := of(r)

@@ -24,9 +24,11 @@ func appendValue(b, text []byte) []byte {
 	return append(b[:start], value...) // over itself, to the left
 }
 
-// lookalike reports whether r is one of lookalikes, other than by letter case.
+// lookalike reports whether r is one of lookalikes, other than by letter case, or
+// a number that is no digit. U+0345 is an iota for some and an accent for others.
 func lookalike(r rune) bool {
-	return r > unicode.MaxASCII && unicode.Is(lookalikes, unicode.ToLower(unicode.ToUpper(r)))
+	return r > unicode.MaxASCII &&
+		(r == 0x345 || unicode.In(unicode.ToLower(unicode.ToUpper(r)), lookalikes, unicode.No, unicode.Nl))
 }
 
 // appendFolded appends text, which is UTF-8, as appendPlain has it.

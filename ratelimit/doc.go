@@ -27,9 +27,8 @@
 // through uncounted. Local adds at most Limit admissions per instance to any
 // window, or its share of them with Config.Replicas, however often the store
 // comes and goes. Each failure is an Event, and so is every change between a
-// store that fails and one that answers. A request loses 90 ms here at most, to
-// decisions and to what is given back, as long as the Limiter keeps to its
-// context. A request whose client is gone
+// store that fails and one that answers. All decisions on a request share 90 ms,
+// as long as the Limiter keeps to its context. A request whose client is gone
 // before the decision is not a failure of the store; it is not served.
 //
 // # Over the limit
@@ -45,8 +44,7 @@
 // Every policy that matches is asked. When one refuses, the others get back
 // what they had reserved, and the answer's Retry-After is the longest wait among
 // those that refuse. As long as it is known that one refuses, the others are
-// neither asked nor reserved. Policies with a key in the body are asked last: for
-// what the others refuse no body is read.
+// neither asked nor reserved, and no body is read for them.
 //
 // A place that is reserved and given back is taken for that moment. When it was
 // the last one, another instance may remember its subject as blocked for up to
@@ -59,13 +57,6 @@
 // back when the request was a success: by the status of its answer, by
 // ReportSuccess, or by the response header Handrail-Outcome. What stands between
 // the middleware and the handler must not answer with such a status by itself.
-//
-// What a store could not give back in an exact window is tried again for a
-// minute; in the other algorithms, where a refund cannot be told from another, it
-// is tried once, and the place stays taken.
-//
-// The header is removed by whoever counts failures first: a proxy in front of this
-// middleware does not see it.
 //
 // # Answers
 //
@@ -106,20 +97,22 @@
 // A value is a string, a number or a boolean. Accounts have many spellings for
 // applications that do not heed all of these, so that none of them counts: letter
 // case, accents and strokes on Latin letters, full-width forms, space around,
-// invisible characters; ß is ss. A string of decimal digits is the number that it
-// says, as a double has it: 7, 7.0, "7" and "007" are one subject. Subjects that
-// differ in these alone share one limit. Not known are +tags and dots of mail
-// addresses, words behind a number ("7abc"), accents in other scripts, nor
-// similar letters of two. Where the application takes such for one account, a
-// policy by ip beside bounds how many of them one client tries.
+// invisible characters, combining marks of every script, which are the vowels of
+// some; ß is ss, and ð is d. A string of decimal digits, of whatever script, is the
+// number that it says, as a double has it: 7, 7.0, "7" and "007" are one subject.
+// Subjects that differ in these alone share one limit. Not known are +tags and dots
+// of mail addresses, words behind a number ("7abc"), letters of other scripts that
+// have their accent in them, nor similar letters of two. Where the application
+// takes such for one account, a policy by ip beside bounds how many of them one
+// client tries.
 //
 // Whatever two frameworks may read differently is the empty value: a body over
-// MaxBodyBytes, cut short or with a Content-Encoding, a charset other than
-// UTF-8, two Content-Types, a form under a JSON key and the other way round. In
+// MaxBodyBytes, cut short or with a Content-Encoding, a charset other than UTF-8
+// (or US-ASCII, ISO-8859-1 and Windows-1252 when all is ASCII), two Content-Types, a form under a JSON key and the other way round. In
 // JSON, what the grammar does not have (RFC 8259), more than 100 levels,
 // characters that are none, and a member on the way that is there twice, also in
 // other letter case; a value with characters that NFKC makes letters or digits of,
-// as superscripts. In a form, the field twice, in other letter case, as
+// as superscripts, or collations take for some, as letters above others. In a form, the field twice, in other letter case, as
 // FIELD[x] or FIELD.x beside it, in the query as well, or as a file; bad escapes;
 // semicolons between fields; multipart in other than its plain form.
 //
