@@ -27,8 +27,9 @@
 // through uncounted. Local adds at most Limit admissions per instance to any
 // window, or its share of them with Config.Replicas, however often the store
 // comes and goes. Each failure is an Event, and so is every change between a
-// store that fails and one that answers. All decisions on a request share 90 ms,
-// as long as the Limiter keeps to its context. A request whose client is gone
+// store that fails and one that answers. A request loses 90 ms here at most, to
+// decisions and to what is given back, as long as the Limiter keeps to its
+// context. A request whose client is gone
 // before the decision is not a failure of the store; it is not served.
 //
 // # Over the limit
@@ -44,7 +45,8 @@
 // Every policy that matches is asked. When one refuses, the others get back
 // what they had reserved, and the answer's Retry-After is the longest wait among
 // those that refuse. As long as it is known that one refuses, the others are
-// neither asked nor reserved, and no body is read for them.
+// neither asked nor reserved. Policies with a key in the body are asked last: for
+// what the others refuse no body is read.
 //
 // A place that is reserved and given back is taken for that moment. When it was
 // the last one, another instance may remember its subject as blocked for up to
@@ -57,6 +59,13 @@
 // back when the request was a success: by the status of its answer, by
 // ReportSuccess, or by the response header Handrail-Outcome. What stands between
 // the middleware and the handler must not answer with such a status by itself.
+//
+// What a store could not give back in an exact window is tried again for a
+// minute; in the other algorithms, where a refund cannot be told from another, it
+// is tried once, and the place stays taken.
+//
+// The header is removed by whoever counts failures first: a proxy in front of this
+// middleware does not see it.
 //
 // # Answers
 //
