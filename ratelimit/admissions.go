@@ -11,9 +11,6 @@ type admissions struct {
 	ring  []int64
 	start int
 	n     int
-
-	// held is the end of a refusal that another Limiter told under a Lockout.
-	held int64
 }
 
 const never = math.MinInt64 // before all time
@@ -59,7 +56,7 @@ func (a *admissions) wait(now int64, limit *Limit, cost int) int64 {
 }
 
 func (a *admissions) lockedUntil(lockout *Lockout, cost int) int64 {
-	end := a.held
+	end := int64(never)
 	for i := range lockout.Tiers {
 		tier := &lockout.Tiers[i]
 		t, ok := a.newest(tier.Count - cost + 1)
@@ -102,23 +99,13 @@ func (a *admissions) refund(t int64, cost int) {
 		if !a.remove(t) {
 			return
 		}
-		a.held = never
 	}
-}
-
-// hold makes the next call wait from now for as long, at least.
-func (a *admissions) hold(now, wait int64, limit *Limit) {
-	if limit.Lockout != nil {
-		a.held = max(a.held, now+wait)
-		return
-	}
-	a.fill(now+wait-int64(limit.Window), limit.Count)
 }
 
 // end is when nothing counts any more.
 func (a *admissions) end(limit *Limit) int64 {
 	if a.n == 0 {
-		return a.held
+		return never
 	}
 	matters := limit.Window
 	if limit.Lockout != nil {
@@ -126,7 +113,7 @@ func (a *admissions) end(limit *Limit) int64 {
 			matters = max(matters, tier.Window, tier.Block)
 		}
 	}
-	return max(a.at(a.n-1)+int64(matters), a.held)
+	return a.at(a.n-1) + int64(matters)
 }
 
 // push appends t, the newest, and keeps the newest count times.
@@ -170,28 +157,4 @@ func (a *admissions) remove(t int64) bool {
 		return true
 	}
 	return false
-}
-
-// fill makes the count-th newest time at least t: with fewer times after t than
-// that, what is older gives way to as many of t as are missing.
-func (a *admissions) fill(t int64, count int) {
-	later := 0
-	for later < a.n && a.at(a.n-1-later) > t {
-		later++
-	}
-	if later >= count {
-		return
-	}
-	a.keep(later)
-	if len(a.ring) < count {
-		a.grow(count)
-	}
-	missing := count - later
-	if a.start -= missing; a.start < 0 {
-		a.start += len(a.ring)
-	}
-	a.n = count
-	for i := range missing {
-		a.set(i, t)
-	}
 }

@@ -2,8 +2,8 @@ package ratelimit
 
 import "time"
 
-// ringParts is how many parts a counter keeps: those that a window touches, one
-// ahead of the clock for hold, and as many more as make a power of two.
+// ringParts is how many parts a counter keeps: those that a window touches, and as
+// many more as make a power of two.
 const ringParts = 64
 
 // counter is what SlidingCounter keeps: the number of admissions in each part of
@@ -98,25 +98,6 @@ func (c *counter) refund(t int64, cost int) {
 	count := min(*c.part(n), uint32(cost))
 	*c.part(n) -= count
 	c.total -= int64(count)
-}
-
-// hold makes the next call wait from now for as long, at least: in the first part
-// that lasts until then, what is older gives way to as many as are missing.
-func (c *counter) hold(now, wait int64, limit *Limit) {
-	width := partWidth(c.window)
-	at := c.later(now)
-	n := -floorDiv(c.window-now-wait, width) - 1
-	n = min(max(n, c.oldest(at)), floorDiv(at, width)+1)
-	if c.total > 0 {
-		for old := c.head - ringParts + 1; old < min(n, c.head+1); old++ {
-			c.total -= int64(*c.part(old))
-			*c.part(old) = 0
-		}
-	}
-	if missing := int64(limit.Count) - c.total; missing > 0 {
-		c.add(n, missing)
-		c.last = at
-	}
 }
 
 // fit makes c count for a window. Of what it holds already, each admission is

@@ -15,7 +15,7 @@ type entry struct {
 	ends    int64  // of SlidingWindow: when nothing counts any more
 	start   uint16 // of admissions
 	count   uint16 // of admissions
-	hasMore bool   // of SlidingWindow
+	hasMore bool   // a ring or a held
 	times   [inlineTimes]int64
 }
 
@@ -52,7 +52,11 @@ func (s *shard) cell(n int) cell { return cell{&s.entries[n], &s.table, n} }
 
 // begin makes c an entry without an admission.
 func (c cell) begin(limit *Limit) {
-	c.kind = kindOf(limit)
+	if c.hasMore {
+		beside := c.table.moreOf(c.number)
+		beside.ring, beside.held = nil, never
+	}
+	c.kind, c.hasMore = kindOf(limit), false
 	switch c.kind {
 	case slidingCounter:
 		beside := c.table.moreOf(c.number)
@@ -63,11 +67,7 @@ func (c cell) begin(limit *Limit) {
 	case gcraKind:
 		c.gcra = gcra{tat: never, count: uint32(limit.Count)}
 	case slidingWindow:
-		if c.hasMore {
-			beside := c.table.moreOf(c.number)
-			beside.ring, beside.held = nil, never
-		}
-		c.start, c.count, c.ends, c.hasMore = 0, 0, never, false
+		c.start, c.count, c.ends = 0, 0, never
 	}
 }
 
@@ -87,38 +87,62 @@ func (c cell) counter() *counter { return c.table.moreOf(c.number).counter }
 
 // load makes a the admissions of a SlidingWindow; keep puts them back.
 func (c cell) load(a *admissions) {
-	a.ring, a.start, a.n, a.held = c.times[:], int(c.start), int(c.count), never
+	a.ring, a.start, a.n = c.times[:], int(c.start), int(c.count)
 	if c.hasMore {
-		beside := c.table.moreOf(c.number)
-		a.held = beside.held
-		if beside.ring != nil {
-			a.ring = beside.ring
+		if ring := c.table.moreOf(c.number).ring; ring != nil {
+			a.ring = ring
 		}
 	}
 }
 
 func (c cell) keep(a *admissions) {
 	c.start, c.count = uint16(a.start), uint16(a.n)
-	if len(a.ring) > inlineTimes || a.held != never || c.hasMore {
-		beside := c.table.moreOf(c.number)
-		c.hasMore, beside.held = true, a.held
-		if len(a.ring) > inlineTimes {
-			beside.ring = a.ring
-		}
+	if len(a.ring) > inlineTimes {
+		c.hasMore, c.table.moreOf(c.number).ring = true, a.ring
+	}
+}
+
+// hold makes every call wait from now for as long, at least, until one is recorded.
+func (c cell) hold(now, wait int64) {
+	beside := c.table.moreOf(c.number)
+	c.hasMore, beside.held = true, max(beside.held, now+wait)
+}
+
+// held is when the hold ends.
+func (c cell) held() int64 {
+	if !c.hasMore {
+		return never
+	}
+	return c.table.moreOf(c.number).held
+}
+
+// heldFor is how long the hold lasts from now.
+func (c cell) heldFor(now int64) int64 {
+	if end := c.held(); end > now {
+		return end - now
+	}
+	return 0
+}
+
+// release ends the hold: whoever told it admits again, or it is over.
+func (c cell) release() {
+	if c.hasMore {
+		c.table.moreOf(c.number).held = never
 	}
 }
 
 // wait is how long a call of cost has to wait at now; 0 when it is admitted.
 func (c cell) wait(now int64, limit *Limit, cost int) int64 {
+	held := c.heldFor(now)
 	switch c.kind {
 	case slidingCounter:
-		return c.counter().wait(now, limit, cost)
+		return max(c.counter().wait(now, limit, cost), held)
 	case gcraKind:
-		return c.gcra.wait(now, limit, cost)
+		return max(c.gcra.wait(now, limit, cost), held)
 	default:
 		var a admissions
 		c.load(&a)
-		return a.wait(now, limit, cost)
+		return max(a.wait(now, limit, cost), held)
 	}
 }
 
@@ -129,12 +153,13 @@ func (c cell) standing(now int64, limit *Limit) int64 {
 	}
 	var a admissions
 	c.load(&a)
-	c.ends = a.end(limit)
-	return a.wait(now, limit, 1)
+	c.ends = max(a.end(limit), c.held())
+	return max(a.wait(now, limit, 1), c.heldFor(now))
 }
 
 // record admits cost at now, and returns the token of the admission.
 func (c cell) record(now int64, limit *Limit, cost int) int64 {
+	c.release()
 	switch c.kind {
 	case slidingCounter:
 		return c.counter().record(now, cost)
@@ -161,15 +186,16 @@ func (c cell) decide(now int64, limit *Limit, cost int) (wait, token, standing i
 	}
 	var a admissions
 	c.load(&a)
-	wait = a.wait(now, limit, cost)
+	wait = max(a.wait(now, limit, cost), c.heldFor(now))
 	standing = wait
 	if wait == 0 {
+		c.release()
 		token = a.record(now, limit, cost)
 		c.keep(&a)
 	}
-	c.ends = a.end(limit)
+	c.ends = max(a.end(limit), c.held())
 	if wait == 0 || cost > 1 {
-		standing = a.wait(now, limit, 1)
+		standing = max(a.wait(now, limit, 1), c.heldFor(now))
 	}
 	return wait, token, standing
 }
@@ -189,23 +215,11 @@ func (c cell) refund(now int64, limit *Limit, token int64, cost int) {
 	}
 }
 
-// hold makes the next call wait from now for as long, at least.
-func (c cell) hold(now, wait int64, limit *Limit) {
-	switch c.kind {
-	case slidingCounter:
-		c.counter().hold(now, wait, limit)
-	case gcraKind:
-		c.gcra.hold(now, wait, limit)
-	default:
-		var a admissions
-		c.load(&a)
-		a.hold(now, wait, limit)
-		c.keep(&a)
-	}
-}
-
 // expired reports whether nothing counts any more at now.
 func (c cell) expired(now int64) bool {
+	if c.held() > now {
+		return false
+	}
 	switch c.kind {
 	case slidingCounter:
 		return c.counter().expired(now)

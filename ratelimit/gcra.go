@@ -73,12 +73,6 @@ func (g *gcra) refund(now int64, limit *Limit, end int64, cost int) {
 	}
 }
 
-// hold makes the next call wait from now for as long, at least.
-func (g *gcra) hold(now, wait int64, limit *Limit) {
-	ns, frac := earned(limit, limit.Capacity()-1)
-	g.raise(now+wait+ns, frac)
-}
-
 func (g *gcra) raise(ns int64, frac uint32) {
 	if !g.after(ns, frac) {
 		g.tat, g.frac = ns, frac

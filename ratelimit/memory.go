@@ -17,8 +17,8 @@ const DefaultMaxKeys = 1 << 17
 type MemoryConfig struct {
 	// MaxKeys bounds the keys kept; 0 means DefaultMaxKeys. A key costs 180 to 360
 	// bytes, whatever its length; under SlidingWindow up to 16 bytes more per unit
-	// of a limit above 8, under SlidingCounter 350 bytes more. Room that was once
-	// taken is kept for later keys.
+	// of a limit above 8, under SlidingCounter 350 bytes more; after a refusal that
+	// was mirrored 60 bytes more. Room that was once taken is kept for later keys.
 	MaxKeys int
 
 	// Now is the clock; nil means the monotonic one of package time.
@@ -126,13 +126,15 @@ func (m *Memory) Reset(_ context.Context, key string) error {
 
 // Mirror records what another Limiter decided on key just now, so that m can
 // take over from it: an admission is recorded even beyond the limit, and after
-// a refusal m refuses for as long. It returns m's own decision for Refund.
+// a refusal m refuses for as long, or until the other admits again: then it has
+// forgotten what it refused, and only what was recorded counts. It returns m's own
+// decision for Refund, which ends no refusal of the other.
 //
 // When m takes over, it adds to any window at most what limit lets through by
 // itself, however often the two change places: what the other admitted through
-// this process counts in m as well. A refusal does not tell what it was asked
-// for, so that m refuses every call for as long; under SlidingCounter for up to
-// Window/CounterBuckets longer.
+// this process counts in m as well, even if the other has forgotten it since. A
+// refusal does not tell what it was asked for, so that m refuses every call for
+// as long.
 func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
 	if limit.Validate() != nil || !d.Allowed && d.RetryAfter <= 0 {
 		return Decision{}
@@ -148,7 +150,7 @@ func (m *Memory) Mirror(key string, limit Limit, d Decision) Decision {
 		made = Decision{Allowed: true, Cost: cost, Token: c.record(now, &limit, cost)}
 		c.recent = true
 	} else {
-		c.hold(now, int64(min(d.RetryAfter, 2*MaxWindow)), &limit)
+		c.hold(now, int64(min(d.RetryAfter, 2*MaxWindow)))
 	}
 	s.settle(c, now, &limit)
 	return made

@@ -25,7 +25,7 @@ type table struct {
 // more is what does not fit into an entry.
 type more struct {
 	ring    []int64  // of admissions
-	held    int64    // of admissions
+	held    int64    // end of a refusal that another Limiter told
 	counter *counter // SlidingCounter
 }
 
