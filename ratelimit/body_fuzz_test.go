@@ -85,7 +85,7 @@ func blank(v any) bool {
 }
 
 // beyond matches what may be a number beyond a double, more or less.
-var beyond = regexp.MustCompile(`(?i)^[-+]?[0-9.]+e\+?[0-9]{3,}$|[0-9]{300}`)
+var beyond = regexp.MustCompile(`(?i)^[-+_]*[0-9._]+e[+_]*[0-9_]{3,}$|[0-9_]{300}|0_*[xob][0-9a-f_]{64}`)
 
 // FuzzFormSubject: what counts is what net/url finds, once, and what everybody
 // finds counts.

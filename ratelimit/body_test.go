@@ -159,6 +159,16 @@ func TestNumbersOfOneValueAreOneSubject(t *testing.T) {
 		{"a string with leading zeros", '=', asJSON(`{"id":"0012"}`)},
 		{"a string with a sign and space", '=', asJSON(`{"id":" +12.0 "}`)},
 		{"digits that a double does not hold", '=', asJSON(`{"id":12.00000000000000000001}`)},
+		{"underscores between digits", '=', asJSON(`{"id":"1_2"}`)},
+		{"an underscore before an exponent", '=', asJSON(`{"id":"0_1.2e0_1"}`)},
+		{"base 16", '=', asJSON(`{"id":"0xC"}`)},
+		{"base 16 with zeros", '=', asJSON(`{"id":" +0X00_0c "}`)},
+		{"base 8", '=', asJSON(`{"id":"0o14"}`)},
+		{"base 2", '=', asJSON(`{"id":"0b1100"}`)},
+		{"digits of another script", '=', asJSON(`{"id":"١٢"}`)},
+		{"digits of two scripts", '=', asJSON(`{"id":"0१２"}`)},
+		{"base 2 has no 2", '!', asJSON(`{"id":"0b12"}`)},
+		{"a number of base 2 beyond 64 bits is the empty value", '0', asJSON(`{"id":"0b1` + strings.Repeat("0", 64) + `"}`)},
 		{"another number", '!', asJSON(`{"id":-12}`)},
 		{"a number and more", '!', asJSON(`{"id":"12a"}`)},
 		{"a boolean is no number", '!', asJSON(`{"id":true}`)},
@@ -167,6 +177,14 @@ func TestNumbersOfOneValueAreOneSubject(t *testing.T) {
 	key := keyOf(t, ratelimit.Config{}, "json:/id")
 	if key(asJSON(`{"id":0}`)) != key(asJSON(`{"id":-0.0}`)) {
 		t.Error("zero has a sign")
+	}
+	for _, ids := range [][2]string{{"0x10000000000000000", "18446744073709551616"}, {"-0x10", "-16"}, {"0x0", "-0"}, {"0b", "0B"}, {"0xfg", "0XFG"}} {
+		if a := key(asJSON(`{"id":"` + ids[0] + `"}`)); a == key() || a != key(asJSON(`{"id":"`+ids[1]+`"}`)) {
+			t.Errorf("%s and %s are two subjects, or none", ids[0], ids[1])
+		}
+	}
+	if a, b := "0x52908400098527886E0F7030069857D2E4169EE7", "0x8617E340B3D01FA5F11F306F4090FD50E238070D"; key(asJSON(`{"id":"`+a+`"}`)) == key(asJSON(`{"id":"`+b+`"}`)) {
+		t.Error("two long numbers of base 16 are one subject")
 	}
 	if key(asJSON(`{"id":false}`)) == key(asJSON(`{"id":true}`)) {
 		t.Error("booleans are one subject")

@@ -2,15 +2,16 @@ package ratelimit
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
 )
 
 // appendValue appends text as it counts in a subject: plain, without space
-// around it, and a decimal number as the one that a double makes of it. Text
-// that is not UTF-8, holds NUL, where some would end it, or characters that some
-// take for others, and numbers beyond a double are the empty value.
+// around it, and a number as the one that a double makes of it. Text that is not
+// UTF-8, holds NUL, where some would end it, or characters that some take for
+// others, and numbers beyond a double are the empty value.
 func appendValue(b, text []byte) []byte {
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 || bytes.ContainsFunc(text, lookalike) {
 		return b
@@ -18,8 +19,10 @@ func appendValue(b, text []byte) []byte {
 	start := len(b)
 	b = appendFolded(b, text)
 	value := bytes.TrimSpace(b[start:])
-	if isDecimal(value) {
-		return appendNumber(b[:start], string(value))
+	if f, is, err := number(value); err != nil {
+		return b[:start]
+	} else if is {
+		return strconv.AppendFloat(b[:start], f+0, 'g', -1, 64) // zero without its sign
 	}
 	return append(b[:start], value...) // over itself, to the left
 }
@@ -50,6 +53,28 @@ func appendFolded[T string | []byte](b []byte, text T) []byte {
 		i++
 	}
 	return b
+}
+
+// number reads a number: decimal, or with the 0x, 0o or 0b of many languages before
+// its digits, which may be parted by underscores. It is not one that is not written
+// so; the error is for one beyond a double.
+func number(text []byte) (f float64, is bool, err error) {
+	if bytes.IndexByte(text, '_') >= 0 {
+		text = bytes.ReplaceAll(text, []byte("_"), nil)
+	}
+	if isDecimal(text) {
+		f, err = strconv.ParseFloat(string(text), 64)
+		return f, true, err
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(text, "+-"), []byte("0")) {
+		return 0, false, nil
+	}
+	n, err := strconv.ParseInt(string(text), 0, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		f, err = strconv.ParseFloat(string(text)+"p0", 64) // of base 16
+		return f, true, err
+	}
+	return float64(n), err == nil, nil
 }
 
 // isDecimal reports whether s is a decimal number, in JSON's form or with what
@@ -85,15 +110,4 @@ func digits(s []byte) (n int, rest []byte) {
 		n++
 	}
 	return n, s[n:]
-}
-
-func appendNumber(b []byte, s string) []byte {
-	f, err := strconv.ParseFloat(s, 64)
-	switch {
-	case err != nil:
-		return b
-	case f == 0:
-		return append(b, '0') // of both signs
-	}
-	return strconv.AppendFloat(b, f, 'g', -1, 64)
 }

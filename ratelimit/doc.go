@@ -107,8 +107,8 @@
 // applications that do not heed all of these, so that none of them counts: letter
 // case, accents and strokes on Latin letters, full-width forms, space around,
 // invisible characters, combining marks of every script, which are the vowels of
-// some; ß is ss, and ð is d. A string of decimal digits, of whatever script, is the
-// number that it says, as a double has it: 7, 7.0, "7" and "007" are one subject.
+// some; ß is ss, and ð is d. A string that says a number is that number, as a double
+// has it: 7, 7.0, "7", "007", "0_7", "0x7" and the digit of any script are one subject.
 // Subjects that differ in these alone share one limit. Not known are +tags and dots
 // of mail addresses, words behind a number ("7abc"), letters of other scripts that
 // have their accent in them, nor similar letters of two. Where the application
