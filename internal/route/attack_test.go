@@ -65,6 +65,7 @@ func TestNoSpellingOfLoginPassesUnmatched(t *testing.T) {
 func TestSpellingsThatNeedARuleOfTheirOwn(t *testing.T) {
 	for target, pattern := range map[string]string{
 		"/login.json":          "/login.json",       // Rails' (.:format), Spring's suffixes before 5.3
+		"/login.x7":            "/login.*",          // the same with any suffix
 		"/login.php/x":         "/login.php/**",     // path info of PHP and CGI
 		"/index.php/login":     "/index.php/login",  // front controllers of PHP
 		"/login%20":            "/login%20",         // Windows' file names, matchers that trim
@@ -161,6 +162,7 @@ func rules(tb testing.TB) []protected {
 		{set(tb, false, "/api/*/auth/verify"), regexp.MustCompile(`(?i)^/api/[^/]+/auth/verify$`)},
 		{set(tb, false, "/auth/**"), regexp.MustCompile(`(?i)^/auth(/.*)?$`)},
 		{set(tb, false, "/**/login"), regexp.MustCompile(`(?i)^(/.*)?/login$`)},
+		{set(tb, false, "/login.*"), regexp.MustCompile(`(?i)^/login\.[^/]*$`)},
 	}
 }
 
@@ -197,9 +199,9 @@ func reachesUnmatched(t *testing.T, rules []protected, target string) (reached b
 
 func TestWhatAnUpstreamReadsAsProtectedMatches(t *testing.T) {
 	rules := rules(t)
-	bases := []string{"/login", "/api/v1/auth/verify", "/auth/x/y", "/a/b/login", "/"}
+	bases := []string{"/login", "/login.json", "/api/v1/auth/verify", "/auth/x/y", "/a/b/login", "/"}
 	pieces := []string{
-		"/", "/", "//", "login", "LOGIN", "%6cogin", "x", ".", "..", "/..", "/x/..", "%2e", "%2E%2e", ";", ";x", ";x=/", "%3b", "%2f", "%2F",
+		"/", "/", "//", "login", "LOGIN", "%6cogin", "x", ".", "..", "/..", "/x/..", "%2e", "%2E%2e", ";", ";x", ";x=/", "%3b", "%2f", "%2F", ".x", "%2ex",
 		"%2F..%2f", "%252f", "%5c", "%00", "%0a", "%20", "%25", "a%2Fb", "/;x%2f", "é",
 	}
 	rng := rand.New(rand.NewPCG(7, 8))
@@ -223,6 +225,7 @@ func FuzzWhatAnUpstreamReadsAsProtectedMatches(f *testing.F) {
 	for _, target := range []string{
 		"/login", "/%6cogin/;x", "/x%2F..%2Flogin", "/x;%2F../login", "/;%2Flogin", "/login%3b%2F.", "/a/..%2f/login",
 		"/%2Flogin;x%2E%2e%2F%6cogin", "/api/v%2f1;x/auth/verify", "/auth%2f..;/x",
+		"/login.x;y", "/x/..%2flogin%2Ex", "/login.;/",
 	} {
 		f.Add(target)
 	}

@@ -24,6 +24,7 @@ const (
 	literal kind = iota
 	one          // * or {name}: any one segment
 	many         // **: any number of segments
+	start        // name.*: a segment that starts with text
 )
 
 type segment struct {
@@ -33,7 +34,7 @@ type segment struct {
 
 type pattern struct {
 	text     string
-	lead     string // the literals before the first segment that is none
+	lead     string // what every path starts with that has no escape and no capital
 	segments []segment
 }
 
@@ -46,10 +47,12 @@ type Set struct {
 
 // Compile reads patterns such as "/login", "/api/*/auth/verify", "/v2/**" and
 // "/users/{id}": "*" and "{name}" stand for one segment that is not empty, "**"
-// for zero or more. Literals match ASCII case-insensitively, one trailing
-// slash and ";params" of the path are ignored; exact opts out of all three.
-// Nothing else is: "/login" matches neither "/login.json", which Rails serves
-// alike by default, nor "/login.php/x", nor "/index.php/login".
+// for zero or more. "/login.*" is "/login." with whatever follows the dot in its
+// segment, or nothing; it is not "/login". Literals match ASCII
+// case-insensitively, one trailing slash and ";params" of the path are ignored;
+// exact opts out of all three. Nothing else is: "/login" matches neither
+// "/login.json", which Rails serves alike by default, nor "/login.php/x", nor
+// "/index.php/login".
 // Every bad pattern is reported as a *PatternError, joined.
 func Compile(patterns []string, exact bool) (*Set, error) {
 	s := &Set{exact: exact}
@@ -71,10 +74,13 @@ func Compile(patterns []string, exact bool) (*Set, error) {
 func leadOf(segments []segment) string {
 	var b strings.Builder
 	for _, seg := range segments {
-		if seg.kind != literal {
+		if seg.kind != literal && seg.kind != start {
 			break
 		}
 		b.WriteString("/" + seg.text)
+		if seg.kind == start {
+			break
+		}
 	}
 	return b.String()
 }
@@ -103,13 +109,20 @@ func compile(text string, exact bool) (out []segment, reason string) {
 }
 
 func compileSegment(s string, exact, last bool) (segment, string) {
+	if name, ok := strings.CutSuffix(s, ".*"); ok && name != "" {
+		seg, reason := compileSegment(name, exact, last)
+		if reason == "" && seg.kind != literal {
+			reason = ".* must follow a name"
+		}
+		return segment{kind: start, text: seg.text + "."}, reason
+	}
 	switch {
 	case s == "**":
 		return segment{kind: many}, ""
 	case s == "*", len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' && !strings.ContainsAny(s[1:len(s)-1], "{}*"):
 		return segment{kind: one}, ""
 	case strings.ContainsAny(s, "*{}"):
-		return segment{}, "* , ** and {name} must be a whole segment"
+		return segment{}, "* , ** and {name} must be a whole segment, or .* its end"
 	case s == "" && !(exact && last):
 		return segment{}, "has an empty segment, which no cleaned path has"
 	}
@@ -291,6 +304,9 @@ func (s *Set) matchSegment(seg *segment, text string, last bool) bool {
 	}
 	want := seg.text
 	for i := 0; i < len(text); i++ {
+		if want == "" && seg.kind == start {
+			return true
+		}
 		c := text[i]
 		if c == '%' && i+2 < len(text) {
 			c = unhex(text[i+1])<<4 | unhex(text[i+2])

@@ -58,6 +58,14 @@ func TestMatch(t *testing.T) {
 			"/login /LOGIN /Login/ /login// /login;v=1 /login;/ /login;a;b/ /%6cogin //login /x/../login /./login /login/. /login?x=/other /login/;s=1 /login%3Bx",
 			"/ /logi /login2 /xlogin /login/x /x/login /log/in /login%20 /login%3Fx /login.json"},
 		{"/login/", "/login /login/ /LOGIN", "/login/x"},
+		{"/login.*",
+			"/login.json /login.x7 /LOGIN.Html/ /login.tar.gz /login. /login.;v /login.xml;v=1 /login.json;/ /login%2Ejson /login.%2A /login.é /x/../login.js /login.a%2Fb",
+			"/login /login;.json /login.json/x /x/login.json /loginxjson /logi.n /login%252Ejson /login%3B.json"},
+		{"/a/b.*/c", "/a/b.x/c /A/B./c/ /a/b.;v/c;v", "/a/b/c /a/b.x /a/b.x/d /b.x/c"},
+		{"/**/a.*", "/a.b /x/a.b /a.b/a.c/", "/a /a.b/c /xa.b"},
+		{"/*/**/a.*", "/x/a.b /x/y/a.", "/a.b"},
+		{"/a.b.*", "/a.b. /a.b.c", "/a.b /a.c.b"},
+		{"/%2A.*", "/*.x /%2A.", "/a.x"},
 		{"/api/*/auth/verify",
 			"/api/v1/auth/verify /API/V1/Auth/Verify/ /api/a%2Fb/auth/verify /api/%20/auth/verify /api/;x/auth/verify /api/v1;x/auth;y/verify;z",
 			"/api/auth/verify /api/v1/v2/auth/verify /api/v1/auth /v1/auth/verify"},
@@ -88,6 +96,8 @@ func TestMatchExactly(t *testing.T) {
 		{"/", "/ //", "/a"},
 		{"/login", "/login /%6cogin //login /x/../login", "/Login /login/ /login;x /login/;x /login%3Bx"},
 		{"/login/", "/login/ /login// /login/.", "/login /login/x"},
+		{"/Login.*", "/Login.json /Login. /Login.;x /Login.x;y /x/../Login.JSON /Login.a%2Fb", "/login.json /Login /Login.json/ /Login;.x"},
+		{"/Login.*/", "/Login.json/ /Login./", "/Login.json /Login.json/x"},
 		{"/login;v=1", "/login;v=1 /login%3Bv=1", "/login /login;v=2 /login;V=1"},
 		{"/users/*", "/users/7 /users/;x", "/users/ /users/7/ /Users/7"},
 		{"/users/*/", "/users/7/", "/users/7 /users/"},
@@ -152,7 +162,7 @@ func TestMatchWithoutClean(t *testing.T) {
 func TestCompileReportsEveryBadPattern(t *testing.T) {
 	bad := []string{
 		"", "login", "*", "http://x/login", "/a?b", "/a#b", "//", "/a//b", "/a/./b", "/../a", "/%2e%2E/a", "/.", "/a%", "/%zz",
-		"/a*", "/*a", "/***", "/{}", "/{a", "/a}", "/{a}{b}", "/{*}", "/a/{b}c", "/login;v=1", "/login%3Bv", `/a\b`, "/a%5Cb", "/a%00", "/a\nb",
+		"/a*", "/*a", "/***", "/.*", "/..*", "/...*", "/*.*", "/**.*", "/{a}.*", "/a*.*", "/a.*.*", "/a.**", "/a.*b", "/a;b.*", "/a%.*", "/%2E.*", "/{}", "/{a", "/a}", "/{a}{b}", "/{*}", "/a/{b}c", "/login;v=1", "/login%3Bv", `/a\b`, "/a%5Cb", "/a%00", "/a\nb",
 	}
 	_, err := route.Compile(append([]string{"/good"}, bad...), false)
 	if err == nil {
@@ -178,8 +188,8 @@ func TestCompileReportsEveryBadPattern(t *testing.T) {
 }
 
 func TestMatchDoesNotAllocateForACleanPath(t *testing.T) {
-	s := set(t, false, "/login", "/api/*/auth/verify", "/v2/**", "/users/{id}/orders")
-	for _, target := range []string{"/login", "/API/v1/auth/verify/", "/v2/a/b/c", "/users/7/orders;x", "/nothing/of/this"} {
+	s := set(t, false, "/login", "/login.*", "/api/*/auth/verify", "/v2/**", "/users/{id}/orders")
+	for _, target := range []string{"/login", "/login.JSON", "/API/v1/auth/verify/", "/v2/a/b/c", "/users/7/orders;x", "/nothing/of/this"} {
 		u := parsed(t, target)
 		if n := testing.AllocsPerRun(200, func() { matched = s.Match(u) }); n != 0 {
 			t.Errorf("%s: %v allocations, want 0", target, n)
@@ -222,12 +232,15 @@ func BenchmarkMatch(b *testing.B) {
 func byTheBook(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	for segment := range strings.SplitSeq(strings.TrimPrefix(strings.TrimSuffix(pattern, "/"), "/"), "/") {
-		switch segment {
-		case "":
-		case "**":
+		name, suffixed := strings.CutSuffix(segment, ".*")
+		switch {
+		case segment == "":
+		case segment == "**":
 			b.WriteString("(/[^/]+)*")
-		case "*":
+		case segment == "*":
 			b.WriteString("/[^/]+")
+		case suffixed:
+			b.WriteString("/" + regexp.QuoteMeta(strings.ToLower(name)) + `\.[^/]*`)
 		default:
 			b.WriteString("/" + regexp.QuoteMeta(strings.ToLower(segment)))
 		}
@@ -244,14 +257,14 @@ func TestFindAgreesWithTheBook(t *testing.T) {
 		}
 		return b.String()
 	}
-	plain := strings.NewReplacer("%61", "a", ";x=A", "", "A", "a", "B", "b")
+	plain := strings.NewReplacer("%61", "a", "%2E", ".", ";x=A", "", "A", "a", "B", "b")
 	found := 0
 	for range 20_000 {
 		patterns := make([]string, 1+rng.IntN(4))
 		for i := range patterns {
-			patterns[i] = join([]string{"a", "A", "b", "ab", "*", "**"})
+			patterns[i] = join([]string{"a", "A", "b", "ab", "*", "**", "a.*", "A.B.*"})
 		}
-		path := join([]string{"a", "b", "ab", "A", "aB", "%61", "%61b", "a;x=A", "c"})
+		path := join([]string{"a", "b", "ab", "A", "aB", "%61", "%61b", "a;x=A", "c", "a.b", "A.", "a.B.c", "a.;x=A", "a%2Eb"})
 		if rng.IntN(4) == 0 {
 			path += "/"
 		}
