@@ -55,7 +55,7 @@ const (
 // A Policy limits the requests that it matches, by subject.
 type Policy struct {
 	Name  string   // unique; 1 to 64 of A–Z a–z 0–9 . _ -; part of the store's key
-	Paths []string // patterns with *, {name} and **; empty means every path
+	Paths []string // patterns with *, {name}, ** and name.*; empty means every path
 	Exact bool     // match Paths case-sensitively, with trailing slash and ;params
 
 	// Methods are in upper case, as in "POST"; empty means every method. GET is
@@ -110,9 +110,9 @@ type Policy struct {
 }
 
 // AuthPolicy is the policy for credential endpoints: 8 POST requests in 10
-// minutes by ip, on the paths where sign-in usually lives. Each path counts
-// with the suffix .json too, which Rails and older Spring serve by the same
-// action.
+// minutes by ip, on the paths where sign-in usually lives. Each path counts with
+// any suffix too, as in /login.json: Rails and older Spring serve it by the same
+// action, whatever it is.
 func AuthPolicy() Policy {
 	paths := []string{
 		"/login", "/signin", "/sign-in",
@@ -122,7 +122,7 @@ func AuthPolicy() Policy {
 		"/api/*/auth/login", "/api/*/auth/verify",
 	}
 	for _, path := range slices.Clip(paths) {
-		paths = append(paths, path+".json")
+		paths = append(paths, path+".*")
 	}
 	return Policy{
 		Name:    "auth",

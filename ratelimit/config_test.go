@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"errors"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -89,13 +90,37 @@ func TestAuthPolicyIsValidAndOneOfManyMayBeChanged(t *testing.T) {
 	p := ratelimit.AuthPolicy()
 	p.Paths[0] = "/changed"
 	again := ratelimit.AuthPolicy().Paths
-	for _, path := range []string{"/login", "/api/*/auth/verify", "/login.json", "/api/auth/callback/credentials.json"} {
+	for _, path := range []string{"/login", "/api/*/auth/verify", "/login.*", "/api/auth/callback/credentials.*"} {
 		if !slices.Contains(again, path) {
 			t.Errorf("%s is missing in %v", path, again)
 		}
 	}
 	if _, err := ratelimit.New(one(ratelimit.AuthPolicy())); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAuthPolicyCoversEverySuffix(t *testing.T) {
+	p := ratelimit.AuthPolicy()
+	p.Limit = 1
+	for _, path := range []string{
+		"/login.json", "/login.html", "/login.xml", "/login.x7", "/login.", "/LOGIN.a.b/", "/login.x;v=1", "/login%2ejson",
+		"/api/auth/callback/credentials.js", "/api/v1/auth/verify.x", "/api/x.y/auth/login.z",
+	} {
+		a := newApp(t, one(p))
+		for _, want := range []int{200, 429} {
+			if got := a.do(httptest.NewRequest("POST", path, nil)).StatusCode; got != want {
+				t.Errorf("%s: %d, want %d", path, got, want)
+			}
+		}
+	}
+	a := newApp(t, one(p))
+	for _, path := range []string{"/loginx", "/login.json/x", "/x/login.json", "/login.css/../other"} {
+		for range 2 {
+			if got := a.do(httptest.NewRequest("POST", path, nil)).StatusCode; got != 200 {
+				t.Errorf("%s: %d, want 200", path, got)
+			}
+		}
 	}
 }
 
