@@ -43,6 +43,7 @@ func (t bodyText) appendTo(b []byte, p part, r *http.Request) []byte {
 	if len(t.data) > 0 && t.fits(p) {
 		if p.kind == 'j' {
 			text, ok = p.pointer.find(t.data)
+			ok = ok && p.pointer.param.absent(r.URL.RawQuery)
 		} else {
 			text, ok = p.field.find(t, r.URL.RawQuery)
 			ok = ok && (!t.ascii || isASCII(text)) // once more, as it was escaped

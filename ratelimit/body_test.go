@@ -194,6 +194,37 @@ func TestNumbersOfOneValueAreOneSubject(t *testing.T) {
 	}
 }
 
+// Rails merges the query into what a JSON body says, and takes the query's.
+func TestAMemberInTheQueryIsTheEmptyValue(t *testing.T) {
+	for _, c := range []struct {
+		part, doc, query string
+		ok               bool
+	}{
+		{"json:/email", `{"email":"a"}`, "", true},
+		{"json:/email", `{"email":"a"}`, "next=%2Fhome&x[email]=1&email_confirmation=b&=&100%=", false}, // a bad escape in a name
+		{"json:/email", `{"email":"a"}`, "next=%2Fhome&x[email]=1&email_confirmation=b&=&p=100%", true},
+		{"json:/email", `{"email":"a"}`, "email=b", false},
+		{"json:/email", `{"email":"a"}`, "x=1&email", false},
+		{"json:/email", `{"email":"a"}`, "x=1;EMAIL=b", false},
+		{"json:/email", `{"email":"a"}`, "%65mail[]=b", false},
+		{"json:/email", `{"email":"a"}`, "email.x=b", false},
+		{"json:/user/email", `{"user":{"email":"a"}}`, "email=b", true},
+		{"json:/user/email", `{"user":{"email":"a"}}`, "user=b", false},
+		{"json:/user/email", `{"user":{"email":"a"}}`, "user[email]=b", false},
+		{"json:/user/email", `{"user":{"email":"a"}}`, "user%5Bname%5D=b", false},
+		{"json:/user email", `{"user email":"a"}`, "user_email=b", false},
+		{"json:/", `{"":"a"}`, "x=1", true},
+		{"json:/", `{"":"a"}`, "=1", false},
+		{"json:/[]", `{"[]":"a"}`, "x=1", true},
+	} {
+		key := keyOf(t, ratelimit.Config{}, c.part)
+		got := key(asJSON(c.doc), func(r *http.Request) { r.URL.RawQuery = c.query })
+		if want := key(asJSON(c.doc)); (got == want) != c.ok || !c.ok && got != key() {
+			t.Errorf("%s with the query %q: the member's value %t, want %t", c.part, c.query, got == want, c.ok)
+		}
+	}
+}
+
 // Databases compare without accents, frameworks normalise by NFKC: with either,
 // an account has more spellings than there are addresses.
 func TestSpellingsOfOneNameAreOneSubject(t *testing.T) {

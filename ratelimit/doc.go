@@ -120,7 +120,8 @@
 // (or US-ASCII, ISO-8859-1 and Windows-1252 when all is ASCII), two Content-Types, a form under a JSON key and the other way round. In
 // JSON, what the grammar does not have (RFC 8259), more than 100 levels,
 // characters that are none, and a member on the way that is there twice, also in
-// other letter case; a value with characters that NFKC makes letters or digits of,
+// other letter case, or the first of them in the query as well, as Rails merges
+// that; a value with characters that NFKC makes letters or digits of,
 // as superscripts, or collations take for some, as letters above others. In a form, the field twice, in other letter case, as
 // FIELD[x] or FIELD.x beside it, in the query as well, or as a file; bad escapes;
 // semicolons between fields; multipart in other than its plain form.

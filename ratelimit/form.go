@@ -27,12 +27,16 @@ func parseField(name string) (f *formField, reason string) {
 	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return nil, "must be printable"
 	}
-	folded := string(appendFolded(nil, name))
-	f = &formField{name: name, steps: fieldSteps(folded), flat: flatName(folded)}
+	f = newField(name)
 	if len(f.steps) == 0 {
 		return nil, "must have a letter or a digit in it"
 	}
 	return f, ""
+}
+
+func newField(name string) *formField {
+	folded := string(appendFolded(nil, name))
+	return &formField{name: name, steps: fieldSteps(folded), flat: flatName(folded)}
 }
 
 // fieldSteps takes a folded name apart as Rack, PHP, Spring and others do.
@@ -75,13 +79,19 @@ func (f *formField) find(t bodyText, query string) (text []byte, ok bool) {
 	if !ok || !s.found {
 		return nil, false
 	}
-	if query != "" {
-		q := formScan{field: f}
-		if !q.pairs([]byte(strings.ReplaceAll(query, ";", "&"))) || q.seen {
-			return nil, false
-		}
+	if !f.absent(query) {
+		return nil, false
 	}
 	return s.text, true
+}
+
+// absent reports whether a query has neither f nor what may be taken for it.
+func (f *formField) absent(query string) bool {
+	if query == "" {
+		return true
+	}
+	s := formScan{field: f}
+	return s.pairs([]byte(strings.ReplaceAll(query, ";", "&"))) && !s.seen
 }
 
 // A formScan reads a form once. Its methods report whether what they read can be

@@ -13,6 +13,9 @@ type jsonPointer struct {
 	names  []string
 	folded []string // the same, as appendFolded has them
 	index  []int    // the same as places in an array; -1: none
+
+	// The first name as a parameter of the query: Rails lets those replace members.
+	param *formField
 }
 
 // parsePointer reads a pointer; reason is empty when it is good.
@@ -38,6 +41,9 @@ func parsePointer(s string) (p *jsonPointer, reason string) {
 		p.names[i] = name
 		p.folded = append(p.folded, string(appendFolded(nil, name)))
 		p.index = append(p.index, at)
+	}
+	if p.param = newField(p.names[0]); len(p.param.steps) == 0 {
+		p.param.steps = p.folded[:1]
 	}
 	return p, ""
 }
