@@ -74,7 +74,7 @@ func claimIn(key string, retention time.Duration, query func(key string, ms int6
 	if retention < time.Millisecond {
 		return false, fmt.Errorf("sqlstore: claim: a retention of %v is too short", retention)
 	}
-	if err := query(txPrefix+escape(key), retention.Milliseconds()).Scan(&mine); ignoreNone(err) != nil {
+	if err := ignoreNone(query(txPrefix+escape(key), retention.Milliseconds()).Scan(&mine)); err != nil {
 		return false, failed("claim", noRights(err))
 	}
 	return mine, nil

@@ -11,3 +11,9 @@ func (s *Store) WritePragma(ctx context.Context, name string) (string, error) {
 
 // PurgeStatement is what a purge runs in PostgreSQL.
 func PurgeStatement() string { return pgQueries().purge }
+
+// Escape and Unescape are what PostgreSQL gets of a text, and back.
+var (
+	Escape   = escape
+	Unescape = unescape
+)

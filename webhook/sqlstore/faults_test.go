@@ -288,6 +288,40 @@ func testPostgresStepsEndWithinTheirTimeout(t *testing.T, server *testenv.Postgr
 	})
 }
 
+func TestPostgresThatIsDownAtTheStart(t *testing.T) {
+	t.Parallel()
+	server := testenv.Postgres(t)
+	db := parse(t, server.DSN())
+	run(t, db, "CREATE ROLE app LOGIN")
+	later := sqlstore.PostgresConfig{Conn: db, AllowDown: true}
+	for rule, refused := range map[string]func(*pgx.ConnConfig){
+		"a role that is not there":     func(c *pgx.ConnConfig) { c.User = "nobody" },
+		"a role without rights":        func(c *pgx.ConnConfig) { c.User = "app" },
+		"a database that is not there": func(c *pgx.ConnConfig) { c.Database = "nothing" },
+	} {
+		cfg := sqlstore.PostgresConfig{Conn: db.Copy(), AllowDown: true}
+		refused(cfg.Conn)
+		if _, err := sqlstore.OpenPostgres(t.Context(), cfg); err == nil {
+			t.Errorf("%s is taken for a server that is down", rule)
+		}
+	}
+	server.Stop()
+	if _, err := sqlstore.OpenPostgres(t.Context(), sqlstore.PostgresConfig{Conn: db}); err == nil {
+		t.Error("opened without a server")
+	}
+	s := openPostgres(t, later)
+	if _, err := s.Claim(t.Context(), "k", claimRequest); err == nil || s.Check(t.Context()) == nil {
+		t.Errorf("without a server: %v, %v", err, s.Check(t.Context()))
+	}
+	server.Start()
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if c, err := s.Claim(t.Context(), "k", claimRequest); err != nil || c.Status != webhook.Claimed {
+		t.Errorf("once it is there: %v, %v", c.Status, err)
+	}
+}
+
 // restartLoad claims and completes events until it is told to end, and keeps
 // what it was told of each.
 func restartLoad(ctx context.Context, s *sqlstore.Store, worker int, ended <-chan struct{}, succeeded *atomic.Int64) (map[string]webhook.State, error) {

@@ -54,6 +54,9 @@ ON CONFLICT (name) DO UPDATE SET version = excluded.version WHERE schema_version
 // The errors of PostgreSQL that mean something here.
 const (
 	readOnlyTransaction   = "25006"
+	invalidAuthorization  = "28000"
+	invalidPassword       = "28P01"
+	undefinedDatabase     = "3D000"
 	invalidSchemaName     = "3F000"
 	insufficientPrivilege = "42501"
 	undefinedTable        = "42P01"
@@ -70,21 +73,25 @@ func DDL() string {
 }
 
 // prepare makes the tables where they are absent or old, and sees that they can
-// be used.
-func (db *postgresDB) prepare(ctx context.Context) error {
-	return db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		version, err := schemaVersion(ctx, conn)
-		if err == nil && version < len(pgSchema) {
-			version, err = migrate(ctx, conn)
-		}
-		if err != nil {
-			return noRights(err)
-		}
-		if version > len(pgSchema) {
-			return ErrSchemaNewer
-		}
-		return allowed(ctx, conn)
-	})
+// be used. Several may do so at once.
+func prepare(ctx context.Context, conn *pgx.Conn) error {
+	version, err := schemaVersion(ctx, conn)
+	if err == nil && version < len(pgSchema) {
+		version, err = migrate(ctx, conn)
+	}
+	if err != nil {
+		return noRights(err)
+	}
+	if version > len(pgSchema) {
+		return ErrSchemaNewer
+	}
+	return allowed(ctx, conn)
+}
+
+// refused reports whether the server itself says no, and will go on to.
+func refused(err error) bool {
+	return errors.Is(err, ErrNoRights) || errors.Is(err, ErrSchemaNewer) ||
+		hasCode(err, invalidAuthorization, invalidPassword, undefinedDatabase)
 }
 
 // schemaVersion is the number of steps that were applied.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,10 @@ type PostgresConfig struct {
 	// Timeout bounds each step: the wait for a connection, connecting, and the
 	// statement. Zero means 5 s. Leases should be longer by far.
 	Timeout time.Duration
+	// AllowDown lets OpenPostgres succeed while the server cannot be reached.
+	// Steps then fail until it can be; the first one that reaches it makes the
+	// tables. What the server refuses (the password, a right) stays an error.
+	AllowDown bool
 }
 
 const (
@@ -68,7 +73,8 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Store, error) {
 		return nil, err
 	}
 	db := &postgresDB{pool: newPool(cfg), timeout: cfg.Timeout, q: pgQueries()}
-	if err := db.prepare(ctx); err != nil {
+	err = db.do(ctx, func(context.Context, *pgx.Conn) error { return nil })
+	if err != nil && (!cfg.AllowDown || refused(err)) {
 		return nil, errors.Join(failed("open", err), db.close())
 	}
 	return &Store{db: db}, nil
@@ -104,13 +110,23 @@ type postgresDB struct {
 	pool    *pool
 	timeout time.Duration
 	q       queries
+	// prepared: the tables are there and can be used.
+	prepared atomic.Bool
 }
 
-// do runs f on a connection, within the timeout of a step.
+// do runs f on a connection, within the timeout of a step, with the tables there.
 func (db *postgresDB) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
-	return db.pool.do(ctx, f)
+	return db.pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		if !db.prepared.Load() {
+			if err := prepare(ctx, conn); err != nil {
+				return err
+			}
+			db.prepared.Store(true)
+		}
+		return f(ctx, conn)
+	})
 }
 
 // claim reads first: a duplicate then costs a quarter of what the statement that

@@ -34,7 +34,7 @@ type database interface {
 }
 
 // Check reports whether the store can do its work, for a health check. Errors:
-// [ErrFileGone], [ErrReadOnly], those of the database.
+// [ErrFileGone], [ErrReadOnly], [ErrNoRights], those of the database.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.db.check(ctx); err != nil {
 		return failed("check", err)
