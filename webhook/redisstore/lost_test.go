@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -102,6 +106,42 @@ func TestAStepWhoseAnswersAreLostHappensOnce(t *testing.T) {
 	}
 }
 
+func TestClaimsExcludeEachOtherWhileTheWireLosesStepsAndAnswers(t *testing.T) {
+	const claimers, each = 8, 5
+	client := connect(t, options(testenv.Redis(t).Addr()))
+	w, s := wireOf(client), newStore(t, client)
+	often := func(redis.Cmder) bool { return rand.IntN(5) == 0 }
+	w.held, w.lost = often, often
+	var wg sync.WaitGroup
+	var holders, last atomic.Int64
+	for range claimers {
+		wg.Go(func() {
+			for n := 0; n < each && !t.Failed(); {
+				c, err := s.Claim(t.Context(), "k", request)
+				if err != nil {
+					t.Error(err)
+				}
+				if err != nil || c.Status != webhook.Claimed {
+					continue
+				}
+				n++
+				if others := holders.Add(1) - 1; others != 0 || c.MaybeProcessed || c.Fence != last.Load()+1 {
+					t.Errorf("%+v after fence %d, with %d other claims", c, last.Load(), others)
+				}
+				last.Store(c.Fence)
+				holders.Add(-1)
+				if err := s.Release(t.Context(), "k", c.Fence, false); err != nil && !errors.Is(err, io.EOF) {
+					t.Errorf("Release of fence %d: %v", c.Fence, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if r, err := s.Lookup(t.Context(), "k"); err != nil || r.State != webhook.StateRetry || r.Fence != claimers*each {
+		t.Errorf("%+v, %v; want one to retry at fence %d", r, err, claimers*each)
+	}
+}
+
 func TestAStepThatIsOvertakenIsNotSaidToHaveDoneNothing(t *testing.T) {
 	addr := testenv.Redis(t).Addr()
 	other := newStore(t, connect(t, options(addr)))
@@ -180,7 +220,7 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 	server := testenv.Redis(t)
 	steps := func(o *redis.UniversalOptions) map[string]error {
 		client := connect(t, o)
-		s, err := redisstore.New(redisstore.Config{Client: client, Timeout: slack})
+		s, err := redisstore.New(redisstore.Config{Client: client, Timeout: 300 * time.Millisecond})
 		must(t, err)
 		_, claimErr := s.Claim(t.Context(), "k", request)
 		_, warningsErr := s.Warnings(t.Context())

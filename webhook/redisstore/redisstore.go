@@ -36,7 +36,8 @@ type Config struct {
 	// is down, where they are absent.
 	Client redis.UniversalClient
 
-	// Timeout bounds every step, all repetitions together, beside ctx. Zero
+	// Timeout bounds every step, all repetitions together, beside ctx. It is
+	// below every lease, so that a claim that is sent again is still known. Zero
 	// means DefaultTimeout.
 	Timeout time.Duration
 
