@@ -38,6 +38,9 @@ func (p *policy) readBody(r *http.Request) bodyText {
 // appendTo appends the normalised value of a part of the body to b, framed.
 // What cannot be read in one way only is the empty value.
 func (t bodyText) appendTo(b []byte, p part, r *http.Request) []byte {
+	if p.alt != nil && t.fits(*p.alt) {
+		p = *p.alt
+	}
 	var text []byte
 	ok := false
 	if len(t.data) > 0 && t.fits(p) {

@@ -23,7 +23,7 @@ type bodyType struct {
 
 // fits reports whether p can be in a body of this type.
 func (t bodyType) fits(p part) bool {
-	return p.kind == 'j' && t.kind == otherBody || p.kind == 'f' && (t.kind == formBody || t.kind == partsBody)
+	return p.alt != nil && t.fits(*p.alt) || p.kind == 'j' && t.kind == otherBody || p.kind == 'f' && (t.kind == formBody || t.kind == partsBody)
 }
 
 // typeOf is the type that every framework takes from h. Several types, an

@@ -192,6 +192,7 @@ func compileKey(out *policy, in Policy, p *problems, field string) {
 		out.parts = append(out.parts, part)
 		out.readsBody = out.readsBody || part.inBody()
 	}
+	out.parts = pairUp(out.parts)
 	if i := slices.IndexFunc(out.parts, func(p part) bool { return p.kind == 'i' }); i >= 0 {
 		out.hasIP = true
 		ip := out.parts[i]

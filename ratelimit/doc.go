@@ -107,26 +107,29 @@
 // applications that do not heed all of these, so that none of them counts: letter
 // case, accents and strokes on Latin letters, full-width forms, space around,
 // invisible characters, combining marks of every script, which are the vowels of
-// some; ß is ss, and ð is d. A string that says a number is that number, as a double
-// has it: 7, 7.0, "7", "007", "0_7", "0x7" and the digit of any script are one subject.
-// Subjects that differ in these alone share one limit. Not known are +tags and dots
-// of mail addresses, words behind a number ("7abc"), letters of other scripts that
-// have their accent in them, nor similar letters of two. Where the application
-// takes such for one account, a policy by ip beside bounds how many of them one
-// client tries.
+// some; ß is ss, and ð is d. A string that says a number is that number, as a
+// double has it: 7, 7.0, "7", "007", "0_7", "0x7" and the digit of any script are
+// one subject. Subjects that differ in these alone share one limit. Not known are
+// +tags and dots of mail addresses, words behind a number ("7abc"), letters of
+// other scripts that have their accent in them, nor similar letters of two. Where
+// the application takes such for one account, a policy by ip beside bounds how
+// many of them one client tries.
 //
 // Whatever two frameworks may read differently is the empty value: a body over
 // MaxBodyBytes, cut short or with a Content-Encoding, a charset other than UTF-8
-// (or US-ASCII, ISO-8859-1 and Windows-1252 when all is ASCII), two Content-Types, a form under a JSON key and the other way round. In
-// JSON, what the grammar does not have (RFC 8259), more than 100 levels,
-// characters that are none, and a member on the way that is there twice, also in
-// other letter case, or the first of them in the query as well, as Rails merges
-// that; a value with characters that NFKC makes letters or digits of,
-// as superscripts, or collations take for some, as letters above others. In a form, the field twice, in other letter case, as
+// (or US-ASCII, ISO-8859-1 and Windows-1252 when all is ASCII), two Content-Types,
+// a form under a JSON key and the other way round. In JSON, what the grammar does
+// not have (RFC 8259), more than 100 levels, characters that are none, and a
+// member on the way that is there twice, also in other letter case, or the first
+// of them in the query as well, as Rails merges that; a value with characters that
+// NFKC makes letters or digits of, as superscripts, or collations take for some,
+// as letters above others. In a form, the field twice, in other letter case, as
 // FIELD[x] or FIELD.x beside it, in the query as well, or as a file; bad escapes;
 // semicolons between fields; multipart in other than its plain form.
 //
-// An endpoint that takes JSON and forms has one policy with both keys. With two
+// The first json: and the first form: entry of a key are two ways to send one value,
+// as are the second ones, and so on: an account has one limit, whichever way it is
+// sent. An endpoint that takes both has one policy with both keys. With two
 // policies, all JSON requests would be one subject, the empty one, of the form's.
 //
 // # For operators

@@ -25,6 +25,7 @@ type part struct {
 	name    string       // canonical for a header, empty for ip
 	pointer *jsonPointer // of json
 	field   *formField   // of form
+	alt     *part        // of json: the form part that is the same value, sent as a form
 }
 
 // inBody reports whether p is a value of the request's body.
@@ -61,6 +62,34 @@ func parsePart(s string) (p part, reason string) {
 		return part{kind: 'f', name: name, field: field}, reason
 	}
 	return part{}, `must be "ip", "header:NAME", "cookie:NAME", "json:/POINTER" or "form:FIELD"`
+}
+
+// pairUp makes one of the first json part and the first form part, of the second
+// ones, and so on: a body is either. Their value is in the place of the json part.
+func pairUp(parts []part) []part {
+	var forms []part
+	values := 0
+	for _, p := range parts {
+		switch p.kind {
+		case 'f':
+			forms = append(forms, p)
+		case 'j':
+			values++
+		}
+	}
+	pairs := min(values, len(forms))
+	var out []part
+	values = 0
+	for _, p := range parts {
+		if p.kind == 'j' && values < pairs {
+			p.alt = &forms[values]
+			values++
+		}
+		if !slices.ContainsFunc(forms[:pairs], p.equal) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // isToken reports whether s is a token (RFC 9110 section 5.6.2).

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -20,8 +21,9 @@ func (e *SubjectError) Error() string { return "ratelimit: subject: " + e.Reason
 
 // SubjectID is the ID of a subject: the digest in its key. Parts holds, for each
 // entry of Policy.Key, the value that a request would have, as in
-// {"ip": "203.0.113.7", "json:/email": "alice@example.com"}. The error is
-// ErrNoPolicy or a *SubjectError.
+// {"ip": "203.0.113.7", "json:/email": "alice@example.com"}. Of a json: and a
+// form: entry that are one value, one is enough. The error is ErrNoPolicy or a
+// *SubjectError.
 func (m *Middleware) SubjectID(policy string, parts map[string]string) (string, error) {
 	p := m.policy(policy)
 	if p == nil {
@@ -74,33 +76,66 @@ const digestLen = 43 // base64 of 256 bits, without padding
 // id is the digest of the subject that has these parts under p.
 func (m *keyMaker) id(p *policy, parts map[string]string) (string, error) {
 	var b []byte
+	used := 0
 	for _, part := range p.parts {
-		value, ok := parts[part.text]
-		if !ok {
-			return "", &SubjectError{Reason: "the value of " + part.text + " is missing"}
+		value, ways, err := part.valueIn(parts, p.v6bits)
+		if err != nil {
+			return "", err
 		}
 		b = append(b, part.kind)
 		b = appendFramed(b, part.name)
-		switch part.kind {
-		case 'i':
-			ip, err := netip.ParseAddr(value)
-			if err != nil {
-				return "", &SubjectError{Reason: "ip: " + strconv.Quote(value) + " is not an address"}
-			}
-			b = appendFramed(b, clientip.Subject(ip.Unmap().WithZone(""), p.v6bits).String())
-		case 'h':
-			b = appendFramed(b, strings.Trim(value, " \t"))
-		case 'c':
-			b = appendFramed(b, value)
-		default:
-			b = appendFramed(b, appendValue(nil, []byte(value)))
-		}
+		b = appendFramed(b, value)
+		used += ways
 	}
-	if len(parts) > len(p.parts) {
+	if len(parts) > used {
 		return "", &SubjectError{Reason: "it has more parts than the policy's key"}
 	}
 	s := m.pool.Get().(*scratch) //nolint:errcheck // it makes nothing else
 	defer m.pool.Put(s)
 	s.subject = b
 	return subjectID(s.makeKey(p)), nil
+}
+
+// valueIn is the value of p among parts, normalised, and how many of them say it:
+// one, or two ways to send it that agree.
+func (p part) valueIn(parts map[string]string, v6bits int) (value string, said int, err error) {
+	ways, names := []part{p}, p.text
+	if p.alt != nil {
+		ways, names = append(ways, *p.alt), p.text+" or "+p.alt.text
+	}
+	for _, way := range ways {
+		text, ok := parts[way.text]
+		if !ok {
+			continue
+		}
+		said++
+		if text, err = way.normal(text, v6bits); err != nil {
+			return "", 0, err
+		}
+		if value != "" && text != "" && value != text {
+			return "", 0, &SubjectError{Reason: names + " sends one value, and these differ"}
+		}
+		value = cmp.Or(value, text)
+	}
+	if said == 0 {
+		return "", 0, &SubjectError{Reason: "the value of " + names + " is missing"}
+	}
+	return value, said, nil
+}
+
+// normal is text as it counts for p.
+func (p part) normal(text string, v6bits int) (string, error) {
+	switch p.kind {
+	case 'i':
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return "", &SubjectError{Reason: "ip: " + strconv.Quote(text) + " is not an address"}
+		}
+		return clientip.Subject(ip.Unmap().WithZone(""), v6bits).String(), nil
+	case 'h':
+		return strings.Trim(text, " \t"), nil
+	case 'c':
+		return text, nil
+	}
+	return string(appendValue(nil, []byte(text))), nil
 }

@@ -78,6 +78,30 @@ func TestASubjectIsUnblockedByWhatItIsMadeOf(t *testing.T) {
 			map[string]string{"form:email": "alice@example.com"},
 		},
 		{
+			"a value of JSON or a form, by the name of the other",
+			[]string{"json:/email", "form:user"},
+			[]func(*http.Request){sending("application/json", `{"email":"alice"}`)},
+			map[string]string{"form:user": "alice"},
+		},
+		{
+			"a value of JSON or a form, by both names",
+			[]string{"form:user", "json:/email"},
+			[]func(*http.Request){sending("application/x-www-form-urlencoded", "user=alice")},
+			map[string]string{"form:user": "alice", "json:/email": "ALICE"},
+		},
+		{
+			"a value of JSON or a form, the other being empty",
+			[]string{"ip", "json:/email", "form:user"},
+			[]func(*http.Request){sending("application/json", `{"email":"alice"}`)},
+			map[string]string{"ip": "192.0.2.1", "form:user": "", "json:/email": "alice"},
+		},
+		{
+			"no value of JSON or a form",
+			[]string{"json:/email", "form:user"},
+			nil,
+			map[string]string{"json:/email": ""},
+		},
+		{
 			"several, in whatever order the key has them",
 			[]string{"json:/email", "ip"},
 			[]func(*http.Request){sending("application/json", `{"email":"alice"}`)},
@@ -138,6 +162,18 @@ func TestWhatNamesNoSubject(t *testing.T) {
 		if _, err := m.SubjectID("p", parts); err == nil {
 			t.Errorf("%s: taken", rule)
 		} else if _, ok := errors.AsType[*ratelimit.SubjectError](err); !ok {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+	m, _ = limited(t, one(keyed("p", 1, "json:/email", "form:user")))
+	for rule, parts := range map[string]map[string]string{
+		"nothing of a pair": {},
+		"two values":        {"json:/email": "a", "form:user": "b"},
+		"a part is no part": {"json:/email": "a", "form:email": "a"},
+	} {
+		if _, err := m.SubjectID("p", parts); err == nil {
+			t.Errorf("%s: taken", rule)
+		} else if _, ok := errors.AsType[*ratelimit.SubjectError](err); !ok || !strings.Contains(err.Error(), "json:/email or form:user") && len(parts) != 2 {
 			t.Errorf("%s: %v", rule, err)
 		}
 	}
