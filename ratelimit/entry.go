@@ -12,7 +12,10 @@ type entry struct {
 
 	gcra gcra
 
-	ends    int64  // of SlidingWindow: when nothing counts any more
+	// ends is when nothing counts any more, of SlidingWindow. Of the others it is
+	// what their tokens are off by, in this life of the key: one from before a
+	// Reset tells a time that nothing can have been recorded at.
+	ends    int64
 	start   uint16 // of admissions
 	count   uint16 // of admissions
 	hasMore bool   // a ring or a held
@@ -57,6 +60,7 @@ func (c cell) begin(limit *Limit) {
 		beside.ring, beside.held = nil, never
 	}
 	c.kind, c.hasMore = kindOf(limit), false
+	c.ends = c.table.life()
 	switch c.kind {
 	case slidingCounter:
 		beside := c.table.moreOf(c.number)
@@ -162,9 +166,9 @@ func (c cell) record(now int64, limit *Limit, cost int) int64 {
 	c.release()
 	switch c.kind {
 	case slidingCounter:
-		return c.counter().record(now, cost)
+		return c.counter().record(now, cost) + c.ends
 	case gcraKind:
-		return c.gcra.record(now, limit, cost)
+		return c.gcra.record(now, limit, cost) + c.ends
 	default:
 		var a admissions
 		c.load(&a)
@@ -204,9 +208,9 @@ func (c cell) decide(now int64, limit *Limit, cost int) (wait, token, standing i
 func (c cell) refund(now int64, limit *Limit, token int64, cost int) {
 	switch c.kind {
 	case slidingCounter:
-		c.counter().refund(token, cost)
+		c.counter().refund(token-c.ends, cost)
 	case gcraKind:
-		c.gcra.refund(now, limit, token, cost)
+		c.gcra.refund(now, limit, token-c.ends, cost)
 	default:
 		var a admissions
 		c.load(&a)

@@ -58,9 +58,11 @@ func add(ns int64, frac, more, count uint32) (int64, uint32) {
 }
 
 // refund takes back what cost is. It does nothing once that is earned back in
-// any case, which it is at the time that record returned.
+// any case, which it is at the time that record returned, nor when that is later
+// than record can have said.
 func (g *gcra) refund(now int64, limit *Limit, end int64, cost int) {
-	if end <= now || g.expired(now) {
+	burst, _ := earned(limit, limit.Capacity())
+	if end <= now || end > max(g.end(), now+burst+1) || g.expired(now) {
 		return
 	}
 	ns, frac := earned(limit, min(cost, limit.Capacity()))

@@ -238,8 +238,9 @@ type Limiter interface {
 	AllowN(ctx context.Context, key string, limit Limit, cost int) (Decision, error)
 
 	// Refund takes the admissions of d back, as if they had not happened. It does
-	// nothing when d was not admitted or is no longer recorded. A Decision is to
-	// be refunded once.
+	// nothing when d was not admitted or is no longer recorded, be it because of a
+	// Reset since; under GCRA a store may be unable to tell, and says so. A
+	// Decision is to be refunded once.
 	Refund(ctx context.Context, key string, limit Limit, d Decision) error
 
 	// Reset forgets every admission of key, whatever its limit.

@@ -212,5 +212,5 @@ type shard struct {
 	table
 	classes []*class // the first takes what has none of its own
 	turn    int      // the class to tidy next
-	_       [16]byte // makes it two cache lines, so that no lock has a neighbour
+	_       [8]byte  // makes it two cache lines, so that no lock has a neighbour
 }

@@ -106,3 +106,54 @@ func TestARefundOfAnotherAlgorithmChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestARefundFromBeforeTheKeyCameToBeChangesNothing: it was reset, counted under
+// another algorithm or driven out since.
+func TestARefundFromBeforeTheKeyCameToBeChangesNothing(t *testing.T) {
+	limits := map[string]ratelimit.Limit{
+		"sliding window":  {Count: 8, Window: 10 * time.Minute},
+		"sliding counter": {Count: 8, Window: 10 * time.Minute, Algorithm: ratelimit.SlidingCounter},
+		"gcra":            {Count: 8, Window: 10 * time.Minute, Algorithm: ratelimit.GCRA},
+	}
+	for name, limit := range limits {
+		for since, again := range map[string]func(b box){
+			"a reset": func(b box) { _ = b.Reset(b.t.Context(), "k") },
+			"another algorithm": func(b box) {
+				for _, other := range limits {
+					b.allow("k", other)
+				}
+			},
+			"another key in its place": func(b box) { b.allow("l", limit) },
+		} {
+			t.Run(name+", "+since, func(t *testing.T) {
+				b := newBox(t, 1)
+				fill := func() (list []ratelimit.Decision) {
+					for {
+						d := b.allow("k", limit)
+						if !d.Allowed {
+							return list
+						}
+						list = append(list, d)
+					}
+				}
+				before := fill()
+				again(b)
+				b.Advance(1)
+				// What the other algorithms left may be this one's.
+				now := fill()
+				for _, d := range before {
+					_ = b.Refund(t.Context(), "k", limit, d)
+				}
+				if d := b.allow("k", limit); d.Allowed {
+					t.Fatalf("%d admitted, one too many", len(now)+1)
+				}
+				for _, d := range now {
+					_ = b.Refund(t.Context(), "k", limit, d)
+				}
+				if n := len(fill()); n != len(now) {
+					t.Errorf("%d given back, %d admitted", len(now), n)
+				}
+			})
+		}
+	}
+}

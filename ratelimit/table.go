@@ -20,6 +20,7 @@ type table struct {
 	spare   *more   // of the last entry that was removed
 	len     int
 	max     int
+	lives   uint64 // keys that have come to be so far
 }
 
 // more is what does not fit into an entry.
@@ -27,6 +28,16 @@ type more struct {
 	ring    []int64  // of admissions
 	held    int64    // end of a refusal that another Limiter told
 	counter *counter // SlidingCounter
+}
+
+// spread is 2^64 by the golden ratio: its multiples lie far apart, however many
+// there are.
+const spread = 0x9e3779b97f4a7c15
+
+// life tells one life of a key from all others.
+func (t *table) life() int64 {
+	t.lives++
+	return int64(t.lives * spread)
 }
 
 // home is the number that the entry of f has when no other is in the way.

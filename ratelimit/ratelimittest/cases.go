@@ -277,6 +277,29 @@ func refundNothing(r run) {
 	r.isFull("k", limit, "refund of what has left the window")
 }
 
+// refundAfterReset gives back what was under way when the key was reset.
+func refundAfterReset(r run) {
+	limit := r.per(8, 10*time.Minute)
+	var before, since []ratelimit.Decision
+	for range 8 {
+		before = append(before, r.admits("k", limit, "P2"))
+	}
+	r.reset("k")
+	r.Advance(r.Tick)
+	for range 8 {
+		since = append(since, r.admits("k", limit, "reset"))
+	}
+	for _, d := range before {
+		r.refund("k", limit, d)
+		r.isFull("k", limit, "a refund of what was admitted before the reset")
+	}
+	for _, d := range since {
+		r.refund("k", limit, d)
+		r.admits("k", limit, "a refund of what was admitted since")
+		r.isFull("k", limit, "a refund of what was admitted since")
+	}
+}
+
 func resetForgets(r run) {
 	limit := r.per(3, time.Minute)
 	r.reset("k")

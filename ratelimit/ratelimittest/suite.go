@@ -42,6 +42,7 @@ var rules = []rule{
 	{"P9 a limit raised or lowered counts what is there", liveChange, ratelimit.SlidingWindow},
 	{"P9 a changed window forgets nothing that it had to keep", windowChange, ratelimit.SlidingWindow},
 	{"a refund takes out its own admission", refundOwn, ratelimit.SlidingWindow},
+	{"a refund of what was admitted before a reset changes nothing", refundAfterReset, ratelimit.SlidingWindow},
 	{"a lockout makes every decision of the model", tierModel, ratelimit.SlidingWindow},
 	{"a lockout makes every decision of the model, with backward steps", tierBackModel, ratelimit.SlidingWindow},
 	{"a lockout escalates", lockoutEscalates, ratelimit.SlidingWindow},
@@ -51,6 +52,7 @@ var rules = []rule{
 	{"P6 a part counts until all of it has left the window", partAge, ratelimit.SlidingCounter},
 	{"P7 a backward step neither admits more nor blocks beyond window plus step", counterStep, ratelimit.SlidingCounter},
 	{"P9 a changed window forgets nothing that it had to keep", windowChange, ratelimit.SlidingCounter},
+	{"a refund of what was admitted before a reset changes nothing", refundAfterReset, ratelimit.SlidingCounter},
 
 	{"P1 a burst and one less than the count is what a window can hold", tightBound, ratelimit.GCRA},
 	{"P6 every interval earns one", intervals, ratelimit.GCRA},

@@ -60,6 +60,8 @@ func TestTheSuiteFindsEveryFlaw(t *testing.T) {
 		{"refunds nothing", "gcra/a_refund_makes_room"},
 		{"refunds one of a cost", "sliding_counter/a_refund_makes_room"},
 		{"refunds refusals", "sliding_window/a_refund_of_what_is_not"},
+		{"refunds one for another", "sliding_window/a_refund_of_what_was_admitted_before"},
+		{"refunds one for another", "sliding_counter/a_refund_of_what_was_admitted_before"},
 		{"resets nothing", "gcra/a_reset"},
 		{"resets every key", "sliding_window/a_reset"},
 		{"keeps what another algorithm counted", "sliding_window/another_algorithm"},

@@ -1,13 +1,13 @@
 -- Sliding counter. KEYS[1] is a string: the width of a bucket, the time of the
--- newest admission and the sum of all buckets, then each bucket that has any, by
--- age: its index, which is its time divided by the width, and its number. Times
--- are microseconds of this server's clock. A bucket counts in full until all of
--- it has left the window.
+-- first admission since the key came to be, the time of the newest and the sum of
+-- all buckets, then each bucket that has any, by age: its index, which is its time
+-- divided by the width, and its number. Times are microseconds of this server's
+-- clock. A bucket counts in full until all of it has left the window.
 -- ARGV: count, window, width, cost. Answers {1, time of the admission} or {0,
 -- microseconds to wait}; the latter writes nothing.
 local key = KEYS[1]
 local count, window, width, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local head, bucket, size = '<ddd', '<dI4', 12
+local head, bucket, size = '<dddd', '<dI4', 12
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
@@ -27,11 +27,11 @@ local function remap(buckets, old, newest)
   return table.concat(out)
 end
 
-local at, total, buckets = now, 0, ''
+local at, began, total, buckets = now, now, 0, ''
 local state = redis.call('GET', key)
 if state then
   local old, newest
-  old, newest, total, buckets = struct.unpack(head, state)
+  old, began, newest, total, buckets = struct.unpack(head, state)
   buckets = state:sub(buckets)
   if old ~= width then
     buckets = remap(buckets, old, newest)
@@ -68,6 +68,6 @@ if buckets ~= '' then
     buckets = buckets:sub(1, -size - 1)
   end
 end
-redis.call('SET', key, struct.pack(head, width, at, total + cost) .. buckets .. struct.pack(bucket, index, number))
+redis.call('SET', key, struct.pack(head, width, began, at, total + cost) .. buckets .. struct.pack(bucket, index, number))
 redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(((index + 1) * width + window) / 1000)))
 return {1, at}

@@ -1,12 +1,16 @@
 -- Takes an admission of counter.lua back. KEYS[1] as there. ARGV: time of the
--- admission, cost. Does nothing when its bucket is gone.
+-- admission, cost. Does nothing when its bucket is gone, nor when it is from before
+-- the key came to be: the key was reset since, or the server came back empty.
 local key, cost = KEYS[1], tonumber(ARGV[2])
-local bucket, size, header = '<dI4', 12, 24
+local bucket, size, header = '<dI4', 12, 32
 local state = redis.call('GET', key)
 if not state then
   return {0}
 end
-local width, _, total = struct.unpack('<ddd', state)
+local width, began, _, total = struct.unpack('<dddd', state)
+if tonumber(ARGV[1]) < began then
+  return {0}
+end
 local index = math.floor(ARGV[1] / width)
 for pos = #state - size + 1, header + 1, -size do
   local i, n = struct.unpack(bucket, state, pos)
