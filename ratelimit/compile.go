@@ -150,13 +150,20 @@ func compileCount(out *policy, in Policy, p *problems, field string) {
 // maxReplicas bounds Config.Replicas.
 const maxReplicas = 10_000
 
-// share is what one of n instances admits of l.
+// share is what one of n instances admits of l: a limit as well. Its parts are
+// rounded up, but for a burst that would take too long to be earned anew.
 func (l Limit) share(n int) Limit {
 	if n == 1 {
 		return l
 	}
 	part := func(count int) int { return (count + n - 1) / n }
 	l.Count, l.Burst = part(l.Count), part(l.Burst)
+	if !l.refills() {
+		l.Burst = int(float64(MaxWindow) / float64(l.Window) * float64(l.Count))
+		for !l.refills() { // it was rounded to a float64
+			l.Burst--
+		}
+	}
 	if l.Lockout != nil {
 		tiers := slices.Clone(l.Lockout.Tiers)
 		for i := range tiers {
