@@ -47,10 +47,10 @@
 // admitted the call, so that another process cannot refund it.
 //
 // A refund of what was admitted before a Reset, or before the server came back
-// empty, does nothing under the two windows: they know when their key came to be,
-// by the server's clock. What redis_rate keeps does not tell. Under gcra such a
-// refund takes back as much of what was admitted since, so that what was under way
-// at the time of the Reset may come in once more; no refund does later than
+// empty, does nothing under the two windows, which tell the one from the other by
+// the server's clock. What redis_rate keeps does not tell: under gcra such a refund
+// takes back as much of what was admitted since, so that as much as was under way
+// at the time of the Reset may come in besides. None does so later than
 // Burst·Window/Count after its call was admitted.
 //
 // # Batches
