@@ -106,6 +106,29 @@ func TestIDIsReadWhereItIsConfigured(t *testing.T) {
 	}
 }
 
+func TestTypeIsFoundWhereverItStands(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"id":"a","type":"t"}`:                 "t",
+		`{"id":"a" , "type" : "t" }`:            "t",
+		`{"type":"t","id":"a"}`:                 "t",
+		`{"type":"t"}`:                          "t",
+		`{"id":"a","type":"x\u0041"}`:           "xA",
+		`{"id":"a","type":"\"t"}`:               `"t`,
+		`{"id":"a","\"type":"t"}`:               "",
+		`{"id":"a","x\"type":"t"}`:              "",
+		`{"id":"a","xtype":"t"}`:                "",
+		`{"id":"a","x":"type"}`:                 "",
+		`{"id":"a","x":{"type":"t"}}`:           "",
+		`{"id":"a","x":"\",\"type\":\"t"}`:      "",
+		`{"id":"a","type":"","x":["type","t"]}`: "",
+		`{"id":"a","type":7}`:                   "7",
+	} {
+		if got := idBy(t, "", body, nil); got.Type != want {
+			t.Errorf("type of %s is %q, want %q", body, got.Type, want)
+		}
+	}
+}
+
 func TestIDFromAHeaderIsNotSigned(t *testing.T) {
 	if got := idBy(t, "header:x-id", `{"id":"a"}`, http.Header{"X-Id": {"h"}}); got.ID != "h" || got.IDSigned {
 		t.Errorf("got %+v", got)

@@ -156,15 +156,14 @@ func lastString(doc []byte, name string) []byte {
 	if !ok || before < 1 || string(rest[before:]) != name || rest[before-1] != '"' || bytes.IndexByte(value, '\\') >= 0 {
 		return nil
 	}
-	// The quote before the name opens it: a comma or the root comes before.
+	// The quote before the name must open it, and not be an escaped one.
 	rest = rest[:before-1]
-	if _, ok = cutLast(rest, ','); ok {
-		return value
+	_, more := cutLast(rest, ',')
+	_, first := cutLast(rest, '{')
+	if !more && !first {
+		return nil
 	}
-	if rest, ok = cutLast(rest, '{'); ok && skipSpace(rest, 0) == len(rest) {
-		return value
-	}
-	return nil
+	return value
 }
 
 // cutLast removes the last byte, which must be c, and the space around it.

@@ -30,8 +30,8 @@ type macKey struct {
 	macs sync.Pool // of *mac
 }
 
+// newMACKey keeps the secret.
 func newMACKey(newHash func() hash.Hash, secret []byte) *macKey {
-	secret = append([]byte(nil), secret...)
 	return &macKey{macs: sync.Pool{New: func() any { return &mac{hash: hmac.New(newHash, secret)} }}}
 }
 
