@@ -44,7 +44,9 @@ type MemoryConfig struct {
 // 128 bits of hashes under seeds of this process.
 //
 // A clock that steps backward neither admits more nor blocks anything beyond
-// the window plus the step.
+// the window plus the step. One that is set forward ages what is recorded by as
+// much; what was dropped for that does not come back when the clock is set right.
+// The monotonic clock does neither.
 type Memory struct {
 	clock  clock // read under a shard's lock, so that a key sees no reordered times
 	seeds  [2]maphash.Seed
