@@ -19,6 +19,7 @@ type bodyType struct {
 	kind     byte
 	ascii    bool   // what is not ASCII is not UTF-8
 	boundary string // of partsBody
+	quoted   bool   // the boundary stands in quotes
 }
 
 // fits reports whether p can be in a body of this type.
@@ -51,7 +52,7 @@ func typeOf(h http.Header) bodyType {
 	case m.name == "application/x-www-form-urlencoded":
 		return bodyType{kind: formBody, ascii: m.ascii}
 	case m.name == "multipart/form-data" && isBoundary(m.boundary) && findsBoundary(values[0]):
-		return bodyType{kind: partsBody, ascii: m.ascii, boundary: m.boundary}
+		return bodyType{kind: partsBody, ascii: m.ascii, boundary: m.boundary, quoted: strings.Contains(values[0], `boundary="`)}
 	case strings.HasPrefix(m.name, "multipart/"):
 		return bodyType{kind: unreadable}
 	}

@@ -47,6 +47,30 @@ func TestMultipartOfEveryClientIsRead(t *testing.T) {
 	}
 }
 
+// parse-multipart and its like end a boundary at its second equals sign, and
+// leave its quotes on.
+func TestAQuotedBoundaryIsTheOnlyLineOfItsKind(t *testing.T) {
+	key := keyOf(t, ratelimit.Config{}, "form:email")
+	bob := func(boundary string) string {
+		return "x\r\n--" + boundary + "\r\n" + field("email", "bob@x") + "\r\n--" + boundary + "--"
+	}
+	for _, c := range []struct {
+		rule, boundary, text string
+		read                 bool
+	}{
+		{"none", `"XX"`, parts(field("email", "alice@x"), field("a", "x -- y\r\n- -\r\n")), true},
+		{"one with the quotes", `"XX"`, parts(field("email", "alice@x"), field("a", bob(`"XX"`))), false},
+		{"one up to the equals sign", `"X=X"`, strings.ReplaceAll(parts(field("email", "alice@x"), field("a", bob("X"))), "XX", "X=X"), false},
+		{"one behind a bare line feed", `"XX"`, parts(field("email", "alice@x"), field("a", "\n--\"\n")), false},
+		{"one in a header", `"XX"`, parts("--\": x\r\n" + field("email", "alice@x")), false},
+		{"one where the boundary needs no quotes", "XX", parts(field("email", "alice@x"), field("a", bob("Y"))), true},
+	} {
+		if got := key(body("multipart/form-data; boundary="+c.boundary, c.text)); (got == key(asForm("email=alice@x"))) != c.read || !c.read && got != key() {
+			t.Errorf("%s: read %t", c.rule, !c.read)
+		}
+	}
+}
+
 func TestBoundariesThatReadersMayTakeForOthersAreNotRead(t *testing.T) {
 	key := keyOf(t, ratelimit.Config{}, "form:email")
 	for rule, contentType := range map[string]string{

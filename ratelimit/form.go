@@ -72,7 +72,7 @@ func (f *formField) like(name []byte) bool {
 func (f *formField) find(t bodyText, query string) (text []byte, ok bool) {
 	s := formScan{field: f}
 	if t.kind == partsBody {
-		ok = s.parts(t.data, t.boundary)
+		ok = s.parts(t)
 	} else {
 		ok = bytes.IndexByte(t.data, ';') < 0 && s.pairs(t.data)
 	}

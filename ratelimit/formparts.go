@@ -10,10 +10,11 @@ import (
 const maxPartHeader = 1 << 10
 
 // parts reads multipart/form-data as clients write it. Whatever else a lenient
-// parser would accept is not ok: another could see other parts in it.
-func (s *formScan) parts(form []byte, boundary string) bool {
-	delimiter := []byte("--" + boundary)
-	form, ok := bytes.CutPrefix(form, delimiter)
+// parser would accept is not ok: another could see other parts in it. Some leave
+// the quotes around a boundary, or end it within: then no other line is like one.
+func (s *formScan) parts(t bodyText) bool {
+	delimiter := []byte("--" + t.boundary)
+	form, ok := bytes.CutPrefix(t.data, delimiter)
 	for ok {
 		if rest, last := bytes.CutPrefix(form, []byte("--")); last {
 			return len(rest) == 0 || string(rest) == "\r\n"
@@ -23,6 +24,9 @@ func (s *formScan) parts(form []byte, boundary string) bool {
 		}
 		part, rest, found := bytes.Cut(form, delimiter)
 		if part, ok = bytes.CutSuffix(part, []byte("\r\n")); !ok || !found || !s.part(part) {
+			return false
+		}
+		if t.quoted && (bytes.HasPrefix(part, []byte("--")) || bytes.Contains(part, []byte("\n--"))) {
 			return false
 		}
 		form = rest
