@@ -67,12 +67,12 @@ type Policy struct {
 	// Key is what a subject is made of: "ip", "header:NAME", "cookie:NAME",
 	// "json:/POINTER" (RFC 6901, into a JSON body) and "form:FIELD" (of an
 	// urlencoded or multipart form); several make one composite key, but for a
-	// json: and a form: entry, which are one value. Empty means "ip" alone. A header or cookie that is absent, empty or sent more than
-	// once counts as the empty value, so that leaving it out or repeating it
-	// leads to one shared subject, never past the limit. So does what frameworks
-	// may read differently, in a cookie or a body: see the package's Bodies.
-	// Anybody can fill that subject: see its Subjects. Cookie values are compared
-	// percent-decoded.
+	// json: and a form: entry, which are one value. Empty means "ip" alone. A
+	// header or cookie that is absent, empty or sent more than once counts as the
+	// empty value, so that leaving it out or repeating it leads to one shared
+	// subject, never past the limit. So does what frameworks may read differently,
+	// in a cookie or a body: see the package's Bodies. Anybody can fill that
+	// subject: see its Subjects. Cookie values are compared percent-decoded.
 	Key        []string
 	IPv6Prefix int // bits of an IPv6 address that make a subject; 0 means 64
 

@@ -127,10 +127,11 @@
 // FIELD[x] or FIELD.x beside it, in the query as well, or as a file; bad escapes;
 // semicolons between fields; multipart in other than its plain form.
 //
-// The first json: and the first form: entry of a key are two ways to send one value,
-// as are the second ones, and so on: an account has one limit, whichever way it is
-// sent. An endpoint that takes both has one policy with both keys. With two
-// policies, all JSON requests would be one subject, the empty one, of the form's.
+// The first json: and the first form: entry of a key are two ways to send one
+// value, as are the second ones, and so on: an account has one limit, whichever
+// way it is sent. An endpoint that takes both has one policy with both keys. With
+// two policies, all JSON requests would be one subject, the empty one, of the
+// form's.
 //
 // # For operators
 //
