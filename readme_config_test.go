@@ -131,7 +131,7 @@ var variables = map[string]string{
 	"SENTRY_DSN": "https://key@127.0.0.1:1/1", "HANDRAIL_UPSTREAM": "http://127.0.0.1:1",
 }
 
-// beside is what some keys need beside them, in the first policy.
+// beside is what some keys need beside them, in the first entry of their list.
 var beside = map[string]string{
 	"rate_limits[].max_body":         `{"key": ["json:/email"]}`,
 	"rate_limits[].burst":            `{"algorithm": "gcra"}`,
@@ -140,6 +140,8 @@ var beside = map[string]string{
 	"rate_limits[].lockout[].limit":  `{"lockout": [{"window": "1m", "block": "1m"}]}`,
 	"rate_limits[].lockout[].window": `{"lockout": [{"limit": 1, "block": "1m"}]}`,
 	"rate_limits[].lockout[].block":  `{"lockout": [{"limit": 1, "window": "1m"}]}`,
+	"webhooks[].hmac.algorithm":      `{"provider": "hmac", "id": "body", "hmac": {"header": "X-Signature", "encoding": "hex"}}`,
+	"webhooks[].hmac.encoding":       `{"provider": "hmac", "id": "body", "hmac": {"header": "X-Signature", "algorithm": "sha256"}}`,
 }
 
 // load reads least, with one key set unless that is empty, as handrail does.
@@ -150,7 +152,8 @@ func load(t *testing.T, key string, value any) (*sidecar.Loaded, error) {
 		t.Fatal(err)
 	}
 	if more, ok := beside[key]; ok {
-		if err := json.Unmarshal([]byte(more), &config["rate_limits"].([]any)[0]); err != nil {
+		list, _, _ := strings.Cut(key, "[")
+		if err := json.Unmarshal([]byte(more), &config[list].([]any)[0]); err != nil {
 			t.Fatal(err)
 		}
 	}

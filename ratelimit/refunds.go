@@ -115,4 +115,4 @@ func (m *Middleware) refunded(res *reservation) {
 
 // exact reports whether a refund that is repeated finds nothing the second time,
 // since each admission is recorded by itself.
-func (l *Limit) exact() bool { return l.Algorithm == "" || l.Algorithm == SlidingWindow }
+func (l Limit) exact() bool { return l.Algorithm == "" || l.Algorithm == SlidingWindow }

@@ -142,7 +142,7 @@ func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, proxy http.Handler) (
 		if err != nil {
 			return nil, err
 		}
-		store, err := s.stores.deliveries(ctx, w.Store)
+		store, err := s.stores.deliveries.store(ctx, l.deliveryStore(w))
 		if err != nil {
 			return nil, err
 		}

@@ -62,7 +62,7 @@ func (c *Config) checks(upstream func(context.Context) error, s *stores) ([]heal
 		out = append(out, check(checkRedis, c.redisCritical(), "datastore", redisPing(s.redis)))
 	}
 	if len(c.Webhooks) > 0 {
-		out = append(out, check(checkWebhooks, true, "datastore", s.check))
+		out = append(out, check(checkWebhooks, true, "datastore", s.deliveries.check))
 	}
 	out = append(out,
 		check(checkMemory, false, "system", health.Memory()),
@@ -92,6 +92,11 @@ func existing(dir string) string {
 
 // redisCritical reports whether requests are refused while Redis is down.
 func (c *Config) redisCritical() bool {
+	for i := range c.Webhooks {
+		if c.deliveryStore(&c.Webhooks[i]) == storeRedis {
+			return true
+		}
+	}
 	return slices.ContainsFunc(c.RateLimits, func(r RateLimitConfig) bool { return r.OnStoreError == "deny" })
 }
 

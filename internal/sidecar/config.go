@@ -120,15 +120,25 @@ type WebhookConfig struct {
 	Secrets         []string            `yaml:"secrets"`
 	Tolerance       time.Duration       `yaml:"tolerance"`
 	MaxBody         strictyaml.ByteSize `yaml:"max_body"`
+	PublicURL       string              `yaml:"public_url"`
+	ID              string              `yaml:"id"`
+	HMAC            HMACConfig          `yaml:"hmac"`
 	Store           string              `yaml:"store"`
 	Mode            string              `yaml:"mode"`
 	Timeout         time.Duration       `yaml:"timeout"`
 	Retention       time.Duration       `yaml:"retention"`
 	DiscardStatuses []int               `yaml:"discard_statuses"`
 
-	ID        strictyaml.Unsupported `yaml:"id"`
-	PublicURL strictyaml.Unsupported `yaml:"public_url"`
 	Signature strictyaml.Unsupported `yaml:"signature"`
+}
+
+// HMACConfig describes the signatures of the provider hmac.
+type HMACConfig struct {
+	Header    string `yaml:"header"`
+	Algorithm string `yaml:"algorithm"`
+	Encoding  string `yaml:"encoding"`
+	Prefix    string `yaml:"prefix"`
+	Signed    string `yaml:"signed"`
 }
 
 // FlagsConfig says where flags come from and who is asked about.
@@ -252,8 +262,7 @@ func (r *RateLimitConfig) SetDefaults() {
 // SetDefaults implements strictyaml.Defaulter.
 func (w *WebhookConfig) SetDefaults() {
 	*w = WebhookConfig{
-		Tolerance: 5 * time.Minute, MaxBody: 1 << 20, Store: "auto", Mode: "sync",
-		Timeout: 20 * time.Second, Retention: 168 * time.Hour, DiscardStatuses: []int{410},
+		MaxBody: 1 << 20, Store: storeAuto, Mode: "sync", Retention: 168 * time.Hour, DiscardStatuses: []int{410},
 	}
 }
 

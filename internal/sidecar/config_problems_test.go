@@ -91,6 +91,14 @@ webhooks:
     timeout: 20s
     retention: 168h
     discard_statuses: [410]
+  - name: shop
+    path: /webhooks/shop
+    provider: hmac
+    secrets: [x]
+    id: "header:X-Id"
+    hmac: {header: X-Signature, algorithm: sha256, encoding: hex, prefix: "sha256=", signed: "{body}"}
+    store: memory
+  - {name: square, path: /webhooks/square, provider: square, secrets: [x], public_url: "https://shop.example/webhooks/square", store: memory}
 flags:
   source: FLAGS
   targeting_key: cookie:uid
@@ -134,8 +142,10 @@ func TestEveryValueSpoilt(t *testing.T) {
 		if path == "" || strings.HasSuffix(path, "[]") || known[path] == reflect.TypeFor[strictyaml.Unsupported]() {
 			continue
 		}
-		if !doc.Seen(concrete) { // what does not go together stands in the second entry
-			concrete = strings.Replace(path, "[]", "[1]", 1)
+		for _, other := range []string{"[1]", "[2]"} { // what does not go together stands in other entries
+			if !doc.Seen(concrete) {
+				concrete = strings.Replace(path, "[]", other, 1)
+			}
 		}
 		if !doc.Seen(concrete) {
 			t.Errorf("%s is missing from this test's configuration", path)
@@ -232,7 +242,13 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"a key twice", "listen: ':1'\nlisten: ':2'", `:2:1: listen: is already defined in line 1`},
 		{"wrong type", "rate_limits: yes please", `:1:14: rate_limits: expected a list, got a single value`},
 		{"a key of a later version", "schema: {manifest: x}", `:1:9: schema: is not supported by this version`},
-		{"a value of a later version", "webhooks: [{name: a, path: /a, provider: github, secrets: [x]}]", `:1:42: webhooks[0].provider: must be stripe`},
+		{"a value of a later version", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], mode: inbox}]", `:1:70: webhooks[0].mode: must be sync`},
+		{"a provider that nobody knows", "webhooks: [{name: a, path: /a, provider: acme, secrets: [x]}]", `:1:42: webhooks[0].provider: must be one of stripe, standard`},
+		{"an HMAC without an id", "webhooks: [{name: a, path: /a, provider: hmac, secrets: [x], hmac: {header: X-S, algorithm: md5, encoding: hex}}]", `:1:12: webhooks[0].id: is required: json:/pointer, header:NAME or body`},
+		{"an HMAC that nobody should use", "webhooks: [{name: a, path: /a, provider: hmac, secrets: [x], id: body, hmac: {header: X-S, algorithm: md5, encoding: hex}}]", `:1:103: webhooks[0].hmac.algorithm: must be sha1, sha256 or sha512`},
+		{"a signed URL that is not told", "webhooks: [{name: a, path: /a, provider: square, secrets: [x]}]", `:1:12: webhooks[0].public_url: is required: square signs the URL`},
+		{"a timeout above the provider's deadline", "webhooks: [{name: a, path: /a, provider: slack, secrets: [x], timeout: 3s}]", `:1:72: webhooks[0].timeout: must`},
+		{"a store without its server", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], store: redis}]", `:1:71: webhooks[0].store: needs redis (REDIS_URL)`},
 		{"an algorithm that there is not", "rate_limits: [{name: a, limit: 1, window: 1s, algorithm: leaky}]", `:1:58: rate_limits[0].algorithm: must be "sliding_window", "sliding_counter" or "gcra"`},
 		{"failures without what is none", "rate_limits: [{name: a, limit: 1, window: 1s, count: failures}]", `:1:15: rate_limits[0].success_statuses: is required with Count "failures"`},
 		{"an error as success", "rate_limits: [{name: a, limit: 1, window: 1s, count: failures, success_statuses: [200, 500]}]", `:1:88: rate_limits[0].success_statuses[1]: must be between 200 and 399`},

@@ -21,7 +21,6 @@ import (
 	"github.com/handrail-go/handrail/observe/sentryobs"
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/webhook"
-	"github.com/handrail-go/handrail/webhook/stripehook"
 )
 
 // This file translates the configuration into the Configs of the public
@@ -83,7 +82,14 @@ func (c *Config) namespace() string {
 }
 
 func (w *WebhookConfig) verifier() (webhook.Verifier, error) {
-	return stripehook.New(stripehook.Config{Secrets: w.Secrets, Tolerance: w.Tolerance})
+	return webhook.NewVerifier(w.verifierConfig())
+}
+
+func (w *WebhookConfig) verifierConfig() webhook.VerifierConfig {
+	return webhook.VerifierConfig{
+		Provider: w.Provider, Secrets: w.Secrets, Tolerance: w.Tolerance, PublicURL: w.PublicURL, ID: w.ID,
+		HMAC: webhook.HMACConfig(w.HMAC),
+	}
 }
 
 func (w *WebhookConfig) config(v webhook.Verifier, s webhook.Store) webhook.Config {
@@ -207,10 +213,10 @@ func (l *loader) checkWebhook(i int) {
 	at := "webhooks[" + strconv.Itoa(i) + "]."
 	w := &l.Webhooks[i]
 	v, err := w.verifier()
-	l.translate(err, at, nil)
+	l.translate(err, at, map[string]string{"PublicURL": "public_url", "HMAC": "hmac", "ID": "id"})
 	if err != nil {
 		// The other fields are judged all the same, against a stand-in.
-		if v, err = stripehook.New(stripehook.Config{Secrets: []string{"stand-in"}}); err != nil {
+		if v, err = webhook.NewVerifier(webhook.VerifierConfig{Provider: "stripe", Secrets: []string{"stand-in"}}); err != nil {
 			return
 		}
 	}
@@ -283,9 +289,6 @@ func fieldOf(err error) (field, reason string) {
 		return e.Field, e.Reason
 	}
 	if e, ok := errors.AsType[*webhook.ConfigError](err); ok {
-		return e.Field, e.Reason
-	}
-	if e, ok := errors.AsType[*stripehook.ConfigError](err); ok {
 		return e.Field, e.Reason
 	}
 	if e, ok := errors.AsType[*upstream.ConfigError](err); ok {

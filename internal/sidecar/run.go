@@ -145,7 +145,7 @@ func (s *Sidecar) purge(ctx context.Context) {
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
 	for {
-		if err := s.stores.purge(ctx); err != nil && ctx.Err() == nil {
+		if err := s.stores.deliveries.purge(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("old webhook deliveries were not removed", "error", err)
 		}
 		select {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
 	if err := s.build(ctx, l); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
-	for _, w := range l.Warnings {
+	for _, w := range append(slices.Clone(l.Warnings), s.stores.deliveries.warnings(ctx)...) {
 		s.log.Warn("configuration", "warning", w)
 	}
 	return s, nil

@@ -1,14 +1,10 @@
 package sidecar
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,8 +12,6 @@ import (
 
 	"github.com/handrail-go/handrail/ratelimit"
 	"github.com/handrail-go/handrail/ratelimit/redislimit"
-	"github.com/handrail-go/handrail/webhook"
-	"github.com/handrail-go/handrail/webhook/sqlstore"
 )
 
 // validateStores checks the addresses of Redis and the database. One that was
@@ -105,11 +99,8 @@ type stores struct {
 	redis    redis.UniversalClient // nil without Redis
 	cached   *ratelimit.Cached     // in front of Redis; nil without
 	fallback *ratelimit.Memory     // counts without Redis, and while it fails
-	dataDir  string
 
-	memory *webhook.Memory
-	mu     sync.Mutex
-	sqlite *sqlstore.Store // nil until a route needs it
+	deliveries deliveries
 }
 
 // openStores connects to nothing yet; Redis is dialled when it is needed.
@@ -118,8 +109,8 @@ func openStores(c *Config) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stores{fallback: memory, dataDir: c.DataDir}
-	if s.memory, err = webhook.NewMemory(webhook.MemoryConfig{}); err != nil {
+	s := &stores{fallback: memory}
+	if err := s.deliveries.init(c); err != nil {
 		return nil, err
 	}
 	if c.Redis == "" {
@@ -130,6 +121,7 @@ func openStores(c *Config) (*stores, error) {
 		return nil, err
 	}
 	s.redis = redis.NewUniversalClient(options)
+	s.deliveries.client = s.redis
 	limiter, err := redislimit.New(redislimit.Config{Client: s.redis})
 	if err == nil {
 		s.cached, err = ratelimit.NewCached(ratelimit.CachedConfig{Limiter: limiter})
@@ -155,54 +147,10 @@ func (s *stores) degraded() (since time.Time, cause error) {
 	return s.cached.Degraded()
 }
 
-// deliveries is the store of a webhook route.
-func (s *stores) deliveries(ctx context.Context, kind string) (webhook.Store, error) {
-	if kind == "memory" {
-		return s.memory, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sqlite != nil {
-		return s.sqlite, nil
-	}
-	opened, err := sqlstore.OpenSQLite(ctx, filepath.Join(s.dataDir, "webhooks.db"))
-	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
-	}
-	s.sqlite = opened
-	return opened, nil
-}
-
-// check reports whether deliveries can be recorded.
-func (s *stores) check(ctx context.Context) error {
-	s.mu.Lock()
-	store := s.sqlite
-	s.mu.Unlock()
-	if store == nil {
-		return nil // no route needs it
-	}
-	return store.Check(ctx)
-}
-
-// purge forgets deliveries whose retention is over.
-func (s *stores) purge(ctx context.Context) error {
-	s.mu.Lock()
-	store := s.sqlite
-	s.mu.Unlock()
-	if store == nil {
-		return nil
-	}
-	_, err := store.Purge(ctx)
-	return err
-}
-
 func (s *stores) close() error {
-	var errs []error
-	if s.sqlite != nil {
-		errs = append(errs, s.sqlite.Close())
-	}
+	err := s.deliveries.close()
 	if s.redis != nil {
-		errs = append(errs, s.redis.Close())
+		err = errors.Join(err, s.redis.Close())
 	}
-	return errors.Join(errs...)
+	return err
 }

@@ -210,15 +210,19 @@ func (l *loader) validateWebhooks() {
 		if slices.Contains(l.probes(), strings.ToLower(strings.TrimSuffix(w.Path, "/"))) {
 			l.problem(at+".path", "is where the sidecar answers health probes")
 		}
-		l.notZero(at+".timeout", w.Timeout)
-		l.notZero(at+".tolerance", w.Tolerance)
+		for key, value := range map[string]any{"timeout": w.Timeout, "tolerance": w.Tolerance, "id": w.ID, "public_url": w.PublicURL} {
+			if l.seen(at + "." + key) {
+				l.notZero(at+"."+key, value)
+			}
+		}
 		l.notZero(at+".retention", w.Retention)
 		l.notZero(at+".max_body", w.MaxBody)
-		if w.Provider != "stripe" {
-			l.problem(at+".provider", "must be stripe: other providers are not supported by this version")
+		l.oneOf(at+".store", w.Store, storeAuto, storePostgres, storeRedis, storeSQLite, storeMemory)
+		if w.Store == storePostgres && l.Database == "" {
+			l.problem(at+".store", "needs database (DATABASE_URL)")
 		}
-		if w.Store != "auto" && w.Store != "sqlite" && w.Store != "memory" {
-			l.problem(at+".store", "must be auto, sqlite or memory: other stores are not supported by this version")
+		if w.Store == storeRedis && l.Redis == "" {
+			l.problem(at+".store", "needs redis (REDIS_URL)")
 		}
 		if w.Mode != "sync" {
 			l.problem(at+".mode", "must be sync: other modes are not supported by this version")
