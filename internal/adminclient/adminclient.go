@@ -30,12 +30,13 @@ type Client struct {
 	base  string // http://host:port
 	addr  string // as configured
 	token string
+	most  int64 // bytes of an answer
 }
 
 // New returns a Client of the admin listener addr, host:port or unix:/path. A
 // host that means every address of a machine is this one.
 func New(addr, token string) (*Client, error) {
-	c := &Client{addr: addr, token: token}
+	c := &Client{addr: addr, token: token, most: maxAnswer}
 	transport := &http.Transport{DisableKeepAlives: true}
 	if socket, ok := strings.CutPrefix(addr, socketStart); ok {
 		c.base = "http://" + socketHost
@@ -108,12 +109,12 @@ func (c *Client) Do(ctx context.Context, method, path string, in any, out Checke
 		return fmt.Errorf("no sidecar answers on its admin listener %s: %w", c.addr, cause(err))
 	}
 	defer func() { _ = res.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	data, err := io.ReadAll(io.LimitReader(res.Body, c.most+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("the answer of %s broke off: %w", c.addr, cause(err))
-	case len(data) > maxAnswer:
-		return fmt.Errorf("the answer of %s is longer than %d MiB", c.addr, maxAnswer>>20)
+	case int64(len(data)) > c.most:
+		return fmt.Errorf("the answer of %s is longer than %d MiB", c.addr, c.most>>20)
 	case res.StatusCode/100 != 2:
 		return c.refused(res.StatusCode, data)
 	}
