@@ -133,7 +133,7 @@ func testPostgresOfCopiesInSeveralProcessesOneClaims(t *testing.T, server *teste
 // prepared, and no transaction is longer than a statement.
 func testPostgresStepsAreSimpleQueries(t *testing.T, server *testenv.PostgresServer) {
 	w, db := newWire(t, database(t, server, ""))
-	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db, Timeout: time.Minute})
+	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db})
 	steps := []struct {
 		name    string
 		step    func() error
@@ -171,7 +171,7 @@ func testPostgresStepsAreSimpleQueries(t *testing.T, server *testenv.PostgresSer
 // and never ErrStaleFence.
 func testPostgresConnectionLostInAStep(t *testing.T, server *testenv.PostgresServer) {
 	w, db := newWire(t, database(t, server, ""))
-	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db, Timeout: time.Minute})
+	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db})
 	settle := map[string]func(key string) error{
 		"complete": func(key string) error { return s.Complete(t.Context(), key, 1, nil) },
 		"release":  func(key string) error { return s.Release(t.Context(), key, 1, false) },

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/handrail-go/handrail/internal/testenv"
 	"github.com/handrail-go/handrail/webhook"
@@ -247,8 +246,8 @@ func (r *recorder) step(ctx context.Context, key string, rng *rand.Rand) {
 func testPostgresHistoriesAreLinearizable(t *testing.T, server *testenv.PostgresServer) {
 	direct := database(t, server, "")
 	w, wired := newWire(t, direct)
-	plain := openPostgres(t, sqlstore.PostgresConfig{Conn: direct, Timeout: time.Minute})
-	lossy := openPostgres(t, sqlstore.PostgresConfig{Conn: wired, Timeout: time.Minute})
+	plain := openPostgres(t, sqlstore.PostgresConfig{Conn: direct})
+	lossy := openPostgres(t, sqlstore.PostgresConfig{Conn: wired})
 	seed := rand.Uint64()
 	if s := os.Getenv(webhooktest.SeedVariable); s != "" {
 		var err error

@@ -29,9 +29,10 @@ var errClosed = errors.New("the store is closed")
 // pool is up to cap(slots) connections, opened when they are needed. A slot is
 // held by whoever uses a connection, and while a broken one is cleared away.
 type pool struct {
-	config *pgx.ConnConfig
-	slots  chan struct{}
-	closed chan struct{}
+	config  *pgx.ConnConfig
+	slots   chan struct{}
+	closed  chan struct{}
+	closing sync.Once
 
 	mu   sync.Mutex // never across the network
 	idle []*pooled  // the last used is last
@@ -143,13 +144,15 @@ func (p *pool) forget() {
 	}
 }
 
-// close waits for the steps under way. It is called once.
+// close waits for the steps under way.
 func (p *pool) close() {
-	close(p.closed)
-	for range cap(p.slots) {
-		p.slots <- struct{}{}
-	}
-	p.forget()
+	p.closing.Do(func() {
+		close(p.closed)
+		for range cap(p.slots) {
+			p.slots <- struct{}{}
+		}
+		p.forget()
+	})
 }
 
 func closeConn(c *pooled) {

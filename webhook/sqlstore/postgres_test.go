@@ -79,8 +79,12 @@ func value[T any](t testing.TB, conn *pgx.Conn, sql string, args ...any) T {
 	return v
 }
 
+// openPostgres opens a store that waits as long as a busy machine may need.
 func openPostgres(t testing.TB, cfg sqlstore.PostgresConfig) *sqlstore.Store {
 	t.Helper()
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Minute
+	}
 	s, err := sqlstore.OpenPostgres(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -274,8 +278,10 @@ func testPostgresClosedStoreRefusesSteps(t *testing.T, server *testenv.PostgresS
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	if _, err := s.Claim(t.Context(), "k", claimRequest); err == nil {
 		t.Error("claimed in a closed store")
