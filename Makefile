@@ -21,7 +21,7 @@ deps: ## install what the tests need (redis-server, postgresql, gcc, curl) and t
 # its own, and runs once more without it. The race detector needs cgo. A package that takes longer than the timeout hangs.
 test: deps ## run all tests with the race detector on private servers
 	CGO_ENABLED=1 HANDRAIL_TEST_SERVERS=required go test -race -shuffle=on -timeout 8m $(TESTFLAGS) ./...
-	go test -count=1 -run 'Alloc|IdleConnectionsAreSmall' ./flags ./internal/... ./observe ./ratelimit
+	go test -count=1 -run 'Alloc|IdleConnectionsAreSmall' ./flags ./internal/... ./observe ./ratelimit ./webhook
 
 check: ## look for what tests do not see: format, vet, go.mod, linters
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi

@@ -29,7 +29,7 @@ var dependencies = map[string]string{
 	"github.com/redis/go-redis/v9":        "Redis: scripts, Cluster, Sentinel and TLS in one client",
 	"github.com/rogpeppe/go-internal":     "tests only: testscript runs the binaries as a user does",
 	"github.com/spf13/cobra":              "cmd/*: commands, flags, help and completion",
-	"github.com/stripe/stripe-go/v79":     "webhook/stripehook: the vendor's own verification of signatures",
+	"github.com/stripe/stripe-go/v79":     "webhook/stripehook: the vendor's own typed events, and the judge of our verification",
 	"github.com/twmb/murmur3":             "flags: the hash of flagd and Unleash, seeded, without allocation",
 	"go.yaml.in/yaml/v3":                  "YAML with the line and column of every node, which strict errors need",
 	"modernc.org/sqlite":                  "webhook/sqlstore: the embedded store, without cgo, so that binaries stay static",

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -105,8 +106,13 @@ func tooLarge() reply {
 	return reply{outcome: OutcomeBodyTooLarge, status: http.StatusRequestEntityTooLarge, code: "body_too_large"}
 }
 
-func invalidSignature(cause error) reply {
-	return reply{outcome: OutcomeInvalidSignature, status: http.StatusBadRequest, code: "invalid_signature", err: cause}
+// refused answers a message with the status that its provider takes well.
+func (d *inbound) refused(code string, outcome Outcome, cause error) reply {
+	rep := reply{outcome: outcome, status: cmp.Or(d.m.provider.RefusalStatus, http.StatusBadRequest), code: code, err: cause}
+	if rep.status == http.StatusServiceUnavailable {
+		rep.retryAfter = retryAfter
+	}
+	return rep
 }
 
 func duplicate(stored *Answer) reply {

@@ -36,7 +36,7 @@ var (
 // attempt calls the handler and settles the claim by what came of it.
 func (d *inbound) attempt(ctx context.Context, claim Claim) reply {
 	a := &attempt{delivery: Delivery{
-		Route: d.m.cfg.Route, Provider: d.m.provider, Event: d.verified,
+		Route: d.m.cfg.Route, Provider: d.m.provider.Name, Event: d.verified,
 		Body: d.body, IdempotencyKey: d.key(),
 		Attempt: claim.Attempt, Fence: claim.Fence, MaybeProcessed: claim.MaybeProcessed,
 	}}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/handrail-go/handrail/internal/httpx"
 )
 
 const (
@@ -29,10 +31,9 @@ const (
 // whatever it started for a request has ended, or has been left behind for
 // ignoring its context, when the request's ServeHTTP returns.
 type Middleware struct {
-	cfg       Config
-	provider  string
-	signature string       // the provider's SignatureHeader
-	held      atomic.Int64 // bytes of bodies
+	cfg      Config
+	provider Provider
+	held     atomic.Int64 // bytes of bodies
 }
 
 // New returns a Middleware. Errors: every problem of cfg at once, each a
@@ -42,8 +43,7 @@ func New(cfg Config) (*Middleware, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := cfg.Verifier.Provider()
-	return &Middleware{cfg: cfg, provider: p.Name, signature: p.SignatureHeader}, nil
+	return &Middleware{cfg: cfg, provider: cfg.Verifier.Provider()}, nil
 }
 
 // Wrap returns the handler of the route, which calls next for each event. It
@@ -53,7 +53,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		d := &inbound{
 			m: m, w: w, r: r, next: next,
 			started: m.cfg.Now(),
-			event:   Event{Route: m.cfg.Route, Provider: m.provider, SecretIndex: -1},
+			event:   Event{Route: m.cfg.Route, Provider: m.provider.Name, SecretIndex: -1},
 		}
 		defer d.letGo()
 		rep := d.handle()
@@ -112,7 +112,7 @@ func (d *inbound) handle() reply {
 	case Dead:
 		return dead(nil)
 	case OtherBody:
-		return reply{outcome: OutcomeIDReuse, status: http.StatusBadRequest, code: "id_reuse"}
+		return d.refused("id_reuse", OutcomeIDReuse, nil)
 	case InFlight:
 		rep := unavailable(OutcomeInFlight, "in_flight", nil)
 		rep.mark, rep.retryAfter = "in-flight", claim.LeaseLeft
@@ -127,24 +127,27 @@ func (d *inbound) readAndVerify() (reply, bool) {
 	if d.r.ContentLength > d.m.cfg.MaxBodyBytes {
 		return tooLarge(), false
 	}
-	if d.m.signature != "" && d.r.Header.Get(d.m.signature) == "" {
-		return invalidSignature(ErrNoSignature), false
+	if name := d.m.provider.SignatureHeader; name != "" && d.r.Header.Get(name) == "" {
+		return d.refused("invalid_signature", OutcomeInvalidSignature, ErrNoSignature), false
 	}
 	body, rep, ok := d.readBody()
 	if !ok {
 		return rep, false
 	}
-	v, err := d.m.cfg.Verifier.Verify(Message{Header: d.r.Header, Body: body, Now: d.m.cfg.Now()})
+	v, err := d.m.cfg.Verifier.Verify(Message{Header: d.r.Header, Body: body, RawQuery: d.r.URL.RawQuery, Now: d.m.cfg.Now()})
 	switch {
 	case errors.Is(err, ErrSecretUnavailable):
 		return unavailable(OutcomeSecretUnavailable, "webhook_secret_unavailable", err), false
 	case err != nil:
-		return invalidSignature(err), false
+		return d.refused("invalid_signature", OutcomeInvalidSignature, err), false
 	}
 	d.event.SecretIndex = v.SecretIndex
 	d.event.EventType, d.event.APIVersion = bounded(v.Type), bounded(v.APIVersion)
-	if v.ID == "" {
-		return reply{outcome: OutcomeNoEventID, status: http.StatusBadRequest, code: "no_event_id", err: ErrNoEventID}, false
+	switch {
+	case v.ID == "" && v.NotDeduplicated:
+		v.ID = "once-" + httpx.NewRequestID(d.m.cfg.Now()) // an event of its own, whatever it says
+	case v.ID == "":
+		return d.refused("no_event_id", OutcomeNoEventID, ErrNoEventID), false
 	}
 	d.body, d.verified, d.id = body, v, boundedID(v.ID)
 	d.event.EventID = d.id
