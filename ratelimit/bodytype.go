@@ -59,6 +59,8 @@ func typeOf(h http.Header) bodyType {
 	return bodyType{kind: otherBody, ascii: m.ascii}
 }
 
+const maxParameters = 16 // of a media type; clients send one or two
+
 // A mediaType is what counts of a Content-Type.
 type mediaType struct {
 	name     string
@@ -85,7 +87,7 @@ func parseMediaType(value string) (m mediaType, ok bool) {
 			return m, false
 		}
 		key = strings.ToLower(key)
-		if slices.Contains(seen, key) {
+		if len(seen) == maxParameters || slices.Contains(seen, key) {
 			return m, false
 		}
 		seen = append(seen, key)

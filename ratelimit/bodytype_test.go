@@ -1,11 +1,26 @@
 package ratelimit_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/handrail-go/handrail/ratelimit"
 )
+
+func TestATypeOfManyParametersIsNotRead(t *testing.T) {
+	key := keyOf(t, ratelimit.Config{}, "json:/email")
+	sent := func(parameters int) string {
+		contentType := "application/json"
+		for i := range parameters {
+			contentType += fmt.Sprintf("; p%d=x", i)
+		}
+		return key(body(contentType, `{"email":"alice"}`))
+	}
+	if sent(16) != key(asJSON(`{"email":"alice"}`)) || sent(17) != key() {
+		t.Error("sixteen parameters are not read, or seventeen are")
+	}
+}
 
 // What the multipart bodies of clients begin with.
 func TestMultipartOfEveryClientIsRead(t *testing.T) {
