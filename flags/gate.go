@@ -16,7 +16,8 @@ type Gate struct {
 	Flag string
 
 	// Paths are what the gate stands before: "*" or "{name}" is one segment,
-	// "**" zero or more, so "/v2/**" covers "/v2" too. Required.
+	// "/page.*" that name with any suffix, "**" zero or more, so "/v2/**" covers
+	// "/v2" too. Required.
 	Paths []string
 
 	// Exact turns off that letter case (ASCII), one trailing slash and

@@ -20,7 +20,8 @@ type Config struct {
 	Log *slog.Logger
 
 	// Routes are the templates that requests are counted under, as in
-	// "/users/{id}": "{name}" and "*" are one segment, "**" is zero or more.
+	// "/users/{id}": "{name}" and "*" are one segment, "/page.*" is that
+	// name with any suffix, "**" is zero or more segments.
 	// The first that matches counts. What matches none is Unmatched.
 	Routes []string
 
