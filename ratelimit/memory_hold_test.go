@@ -69,13 +69,26 @@ func TestAHoldGoesWithItsKey(t *testing.T) {
 	}
 }
 
+// admission is a call that was admitted.
+type admission struct {
+	at   time.Duration
+	cost int
+}
+
+// within is what was admitted in (now−window, now].
+func within(list []admission, now, window time.Duration) int {
+	n := 0
+	for _, a := range list {
+		if now-a.at < window {
+			n += a.cost
+		}
+	}
+	return n
+}
+
 // TestFlappingAddsAtMostTheLimit changes places with a store that others use and
 // reset as well. Whatever happens there, what went through here counts here.
 func TestFlappingAddsAtMostTheLimit(t *testing.T) {
-	type admission struct {
-		at   time.Duration
-		cost int
-	}
 	for name, limit := range many {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
@@ -84,15 +97,6 @@ func TestFlappingAddsAtMostTheLimit(t *testing.T) {
 			store, fallback := newBox(t, 0), newBox(t, 0)
 			start := store.Now()
 			var through, local []admission
-			within := func(list []admission, now time.Duration) int {
-				n := 0
-				for _, a := range list {
-					if now-a.at < limit.Window {
-						n += a.cost
-					}
-				}
-				return n
-			}
 			up := true
 			for range 3000 {
 				step := time.Duration(rnd.Int64N(int64(limit.Window / 20)))
@@ -122,10 +126,10 @@ func TestFlappingAddsAtMostTheLimit(t *testing.T) {
 					}
 					through, local = append(through, admission{now, cost}), append(local, admission{now, cost})
 					if limit.Algorithm == ratelimit.GCRA {
-						if n := within(local, now); n > limit.Count+limit.Capacity()-1 {
+						if n := within(local, now, limit.Window); n > limit.Count+limit.Capacity()-1 {
 							t.Fatalf("%d added", n)
 						}
-					} else if n := within(through, now); n > limit.Count {
+					} else if n := within(through, now, limit.Window); n > limit.Count {
 						t.Fatalf("added up to %d", n)
 					}
 				}

@@ -211,3 +211,39 @@ func TestCallsOfEveryKindGoTogether(t *testing.T) {
 		}
 	}
 }
+
+// Under gcra as much as was under way may come in besides: doc.go says so.
+func TestARefundFromBeforeTheServerCameBackEmpty(t *testing.T) {
+	client := patientClient(t, testenv.Redis(t).URL())
+	l := newLimiter(t, client)
+	for form, limit := range ofEach(3, time.Hour) {
+		t.Run(form, func(t *testing.T) {
+			fill := func() (list []ratelimit.Decision) {
+				for {
+					d := allow(t, l, "k", limit)
+					if !d.Allowed {
+						return list
+					}
+					list = append(list, d)
+				}
+			}
+			before := fill()
+			if err := client.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			fill()
+			for _, d := range before {
+				if err := l.Refund(t.Context(), "k", limit, d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			most := 0
+			if limit.Algorithm == ratelimit.GCRA {
+				most = len(before)
+			}
+			if n := len(fill()); n > most {
+				t.Errorf("%d admitted besides, want at most %d", n, most)
+			}
+		})
+	}
+}
