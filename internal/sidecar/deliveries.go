@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/handrail-go/handrail/webhook"
@@ -24,6 +23,9 @@ const (
 	storeSQLite   = "sqlite"
 	storeMemory   = "memory"
 )
+
+// warningPatience bounds what the start waits for Redis to tell its settings.
+const warningPatience = time.Second
 
 // deliveryStore is the kind of store that a route has.
 func (c *Config) deliveryStore(w *WebhookConfig) string {
@@ -50,7 +52,7 @@ type deliveries struct {
 	mu       sync.Mutex
 	redis    *redisstore.Store
 	sqlite   *sqlstore.Store
-	postgres *lateStore
+	postgres *sqlstore.Store
 }
 
 func (d *deliveries) init(c *Config) (err error) {
@@ -72,11 +74,13 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 			if err != nil {
 				return nil, err
 			}
-			late := &lateStore{config: cfg}
-			if err := late.start(ctx); err != nil {
+			// While the server is down, deliveries are answered 503 and the app is
+			// served.
+			opened, err := sqlstore.OpenPostgres(ctx, sqlstore.PostgresConfig{Conn: cfg, AllowDown: true})
+			if err != nil {
 				return nil, fmt.Errorf("database: %w", err)
 			}
-			d.postgres = late
+			d.postgres = opened
 		}
 		return d.postgres, nil
 	case storeRedis:
@@ -99,26 +103,22 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 	return d.sqlite, nil
 }
 
-// open are the SQL stores that can be asked now, and what keeps others from it.
-func (d *deliveries) open() (stores []*sqlstore.Store, err error) {
+// inSQL are the stores that have a Check and a Purge.
+func (d *deliveries) inSQL() (stores []*sqlstore.Store) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sqlite != nil {
-		stores = append(stores, d.sqlite)
-	}
-	if d.postgres != nil {
-		var s *sqlstore.Store
-		if s, err = d.postgres.get(); err == nil {
+	for _, s := range []*sqlstore.Store{d.sqlite, d.postgres} {
+		if s != nil {
 			stores = append(stores, s)
 		}
 	}
-	return stores, err
+	return stores
 }
 
 // check reports whether deliveries can be recorded.
 func (d *deliveries) check(ctx context.Context) error {
-	stores, err := d.open()
-	for _, s := range stores {
+	var err error
+	for _, s := range d.inSQL() {
 		err = errors.Join(err, s.Check(ctx))
 	}
 	if s := d.inRedis(); s != nil {
@@ -139,7 +139,7 @@ func (d *deliveries) warnings(ctx context.Context) []string {
 	if s == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	ctx, cancel := context.WithTimeout(ctx, warningPatience)
 	defer cancel()
 	list, _ := s.Warnings(ctx)
 	return list
@@ -147,8 +147,8 @@ func (d *deliveries) warnings(ctx context.Context) []string {
 
 // purge forgets deliveries whose retention is over.
 func (d *deliveries) purge(ctx context.Context) error {
-	stores, err := d.open()
-	for _, s := range stores {
+	var err error
+	for _, s := range d.inSQL() {
 		_, purged := s.Purge(ctx)
 		err = errors.Join(err, purged)
 	}
@@ -157,132 +157,8 @@ func (d *deliveries) purge(ctx context.Context) error {
 
 func (d *deliveries) close() error {
 	var err error
-	if d.sqlite != nil {
-		err = d.sqlite.Close()
-	}
-	if d.postgres != nil {
-		err = errors.Join(err, d.postgres.close())
+	for _, s := range d.inSQL() {
+		err = errors.Join(err, s.Close())
 	}
 	return err
-}
-
-// A lateStore is one whose server may be down when the sidecar starts. Deliveries
-// are answered 503 until it is there, and the app is served meanwhile.
-type lateStore struct {
-	config *pgx.ConnConfig
-
-	mu     sync.Mutex
-	opened *sqlstore.Store
-	err    error // why it is not open
-	cancel context.CancelFunc
-	done   chan struct{} // closed when nobody tries any longer
-}
-
-const (
-	openPatience = 3 * time.Second // of the start for a server
-	openInterval = time.Second     // between attempts
-)
-
-// start opens the store, or goes on trying in the background. The error is one
-// that another attempt would not mend.
-func (s *lateStore) start(ctx context.Context) error {
-	s.done = make(chan struct{})
-	first, cancel := context.WithTimeout(ctx, openPatience)
-	defer cancel()
-	if final := s.try(first); final || s.err == nil {
-		close(s.done)
-		return s.err
-	}
-	trying, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = stop
-	go func() {
-		defer close(s.done)
-		for {
-			select {
-			case <-trying.Done():
-				return
-			case <-time.After(openInterval):
-			}
-			if s.try(trying); s.isOpen() {
-				return
-			}
-		}
-	}()
-	return nil
-}
-
-// try reports whether its outcome is final.
-func (s *lateStore) try(ctx context.Context) (final bool) {
-	opened, err := sqlstore.OpenPostgres(ctx, sqlstore.PostgresConfig{Conn: s.config})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.opened, s.err = opened, err
-	return err == nil || errors.Is(err, sqlstore.ErrNoRights) || errors.Is(err, sqlstore.ErrSchemaNewer)
-}
-
-func (s *lateStore) isOpen() bool {
-	_, err := s.get()
-	return err == nil
-}
-
-func (s *lateStore) get() (*sqlstore.Store, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.opened, s.err
-}
-
-func (s *lateStore) close() error {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	<-s.done
-	if opened, err := s.get(); err == nil {
-		return opened.Close()
-	}
-	return nil
-}
-
-// Claim implements webhook.Store, like the methods that follow.
-func (s *lateStore) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	store, err := s.get()
-	if err != nil {
-		return webhook.Claim{}, err
-	}
-	return store.Claim(ctx, key, req)
-}
-
-// Complete implements webhook.Store.
-func (s *lateStore) Complete(ctx context.Context, key string, fence int64, answer *webhook.Answer) error {
-	store, err := s.get()
-	if err != nil {
-		return err
-	}
-	return store.Complete(ctx, key, fence, answer)
-}
-
-// Release implements webhook.Store.
-func (s *lateStore) Release(ctx context.Context, key string, fence int64, maybeProcessed bool) error {
-	store, err := s.get()
-	if err != nil {
-		return err
-	}
-	return store.Release(ctx, key, fence, maybeProcessed)
-}
-
-// Kill implements webhook.Store.
-func (s *lateStore) Kill(ctx context.Context, key string, fence int64) error {
-	store, err := s.get()
-	if err != nil {
-		return err
-	}
-	return store.Kill(ctx, key, fence)
-}
-
-// Lookup implements webhook.Store.
-func (s *lateStore) Lookup(ctx context.Context, key string) (webhook.Record, error) {
-	store, err := s.get()
-	if err != nil {
-		return webhook.Record{}, err
-	}
-	return store.Lookup(ctx, key)
 }
