@@ -142,11 +142,17 @@ func TestAWaitIsThatOfTheRequestsOwnCost(t *testing.T) {
 
 func TestWhatCostsMoreThanTheShareWaitsForAllOfIt(t *testing.T) {
 	f := newFailing(t)
-	cfg := one(policy(func(p *ratelimit.Policy) { p.Cost = func(*http.Request) int { return 5 } }))
+	cost := 5
+	cfg := one(policy(func(p *ratelimit.Policy) { p.Cost = func(*http.Request) int { return cost } }))
 	cfg.Limiter, cfg.Replicas, f.err = f, 4, errDown
 	a := newApp(t, cfg)
 	a.want(200, 1)
 	if got := a.do(login()).Header.Get("Retry-After"); got != "600" {
 		t.Errorf("Retry-After %q", got)
+	}
+	cost = 9 // more than the limit itself ever has
+	a.Advance(time.Hour)
+	if resp := a.do(login()); resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "" {
+		t.Errorf("status %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
 }

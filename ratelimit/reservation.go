@@ -77,8 +77,10 @@ func (m *Middleware) ask(ctx context.Context, r *http.Request, res *reservation,
 	switch {
 	case p.onError == Local:
 		res.local = true
-		// The limit has room for it, though the share of this instance may not.
-		res.decision = m.fallback.allow(res.key, p.share, min(cost, p.share.Capacity()))
+		if cost <= p.limit.Capacity() { // more than that is refused for ever, as by the store
+			cost = min(cost, p.share.Capacity())
+		}
+		res.decision = m.fallback.allow(res.key, p.share, cost)
 		return true
 	case p.onError == Deny && !p.shadow:
 		res.outcome = Unavailable
