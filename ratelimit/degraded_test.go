@@ -20,7 +20,7 @@ func TestAFailingStoreIsToldOncePerChange(t *testing.T) {
 	cfg.Limiter = cached
 	a := newApp(t, cfg)
 	told := func() (n int, last ratelimit.Outcome) {
-		for _, e := range a.events {
+		for _, e := range a.told() {
 			if e.Outcome == ratelimit.Degraded || e.Outcome == ratelimit.Recovered {
 				n, last = n+1, e.Outcome
 			}
@@ -83,7 +83,7 @@ func TestAllDecisionsOnARequestShareOneDeadline(t *testing.T) {
 		if took := time.Since(start); took > 90*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
-		for _, e := range a.events {
+		for _, e := range a.told() {
 			if e.Outcome == ratelimit.Allowed && !e.Local {
 				t.Errorf("event %+v, want a local one", e)
 			}

@@ -24,15 +24,24 @@ type app struct {
 	t       *testing.T
 	handler http.Handler
 	served  int
-	events  []ratelimit.Event
+
+	mu     sync.Mutex // what is given back late is told late
+	events []ratelimit.Event
 }
 
 func newApp(t *testing.T, cfg ratelimit.Config) *app {
 	t.Helper()
 	a := &app{Clock: ratelimittest.NewClock(), t: t}
 	cfg.Now = a.Now
-	cfg.OnEvent = func(e ratelimit.Event) { a.events = append(a.events, e) }
+	cfg.OnEvent = func(e ratelimit.Event) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.events = append(a.events, e)
+	}
 	m, err := ratelimit.New(cfg)
+	if err == nil {
+		err = m.Close(t.Context()) // so that a refund is tried once
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +51,9 @@ func newApp(t *testing.T, cfg ratelimit.Config) *app {
 
 func (a *app) do(r *http.Request) *http.Response {
 	a.t.Helper()
+	a.mu.Lock()
 	a.events = nil
+	a.mu.Unlock()
 	served := a.served
 	w := httptest.NewRecorder()
 	a.handler.ServeHTTP(w, r)
@@ -62,9 +73,16 @@ func (a *app) want(status, n int, edit ...func(*http.Request)) {
 	}
 }
 
+// told are the events of the last request.
+func (a *app) told() []ratelimit.Event {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.events)
+}
+
 func (a *app) outcomes() []string {
 	var out []string
-	for _, e := range a.events {
+	for _, e := range a.told() {
 		out = append(out, e.Policy+" "+string(e.Outcome))
 	}
 	return out
@@ -277,7 +295,7 @@ func TestFixedRetryAfterIsTheWindow(t *testing.T) {
 	if h.Get("Retry-After") != "600" || h.Get("Ratelimit") != `"auth";r=0;t=600` {
 		t.Errorf("headers %v", h)
 	}
-	if e := a.events[0]; e.RetryAfter != 5*time.Minute {
+	if e := a.told()[0]; e.RetryAfter != 5*time.Minute {
 		t.Errorf("event %+v, want the exact wait", e)
 	}
 }

@@ -72,8 +72,8 @@ func TestDenyOnStoreErrorAnswers503(t *testing.T) {
 	if diff := cmp.Diff([]string{"auth store_error", " degraded", "auth unavailable"}, a.outcomes()); diff != "" {
 		t.Errorf("outcomes: -want +got\n%s", diff)
 	}
-	if !errors.Is(a.events[0].Cause, errDown) {
-		t.Errorf("cause %v", a.events[0].Cause)
+	if !errors.Is(a.told()[0].Cause, errDown) {
+		t.Errorf("cause %v", a.told()[0].Cause)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestLocalStartsWarmAndFlappingGrantsNothing(t *testing.T) {
 	}
 	a.Advance(time.Second) // what the store refused is not remembered any longer
 	a.want(429, 1)
-	if e := a.events[len(a.events)-1]; !e.Local {
+	if e := a.told()[len(a.told())-1]; !e.Local {
 		t.Errorf("event %+v, want a local one", e)
 	}
 }

@@ -37,6 +37,9 @@ func inFrontOf(t *testing.T, cfg ratelimit.Config, h http.HandlerFunc) (http.Han
 		*events = append(*events, e)
 	}
 	m, err := ratelimit.New(cfg)
+	if err == nil {
+		err = m.Close(t.Context()) // so that a refund is tried once
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
