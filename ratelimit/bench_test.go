@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -115,14 +116,32 @@ func BenchmarkMemoryMillionKeys(b *testing.B) {
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			i := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				i = (i*5 + 12345) & (n - 1)
-				_, _ = m.Allow(b.Context(), key(i), limit)
+			for order, next := range orders(n) {
+				b.Run(order, func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						_, _ = m.Allow(b.Context(), key(next()), limit)
+					}
+				})
 			}
-			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(m.Len()), "B/key")
+			b.Logf("%.0f B/key", float64(after.HeapAlloc-before.HeapAlloc)/float64(m.Len()))
 		})
+	}
+}
+
+// orders are orders of asking for n keys: one of them only, as often as traffic
+// comes back (Zipf, s = 1.1), and each as often as any other.
+func orders(n int) map[string]func() int {
+	picks := make([]int32, 1<<16)
+	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, uint64(n-1))
+	for i := range picks {
+		picks[i] = int32(zipf.Uint64() * 2654435761 % uint64(n))
+	}
+	at := 0
+	return map[string]func() int{
+		"one":     func() int { return 12345 },
+		"zipf":    func() int { at++; return int(picks[at&(1<<16-1)]) },
+		"uniform": func() int { at = (at*5 + 12345) & (n - 1); return at },
 	}
 }
 
