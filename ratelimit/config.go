@@ -177,9 +177,9 @@ type Config struct {
 
 	Namespace string // keeps services on one store apart, charset as Policy.Name; "" means "default"
 
-	// OnEvent is told every outcome, on the request's goroutine; of a refund that
-	// takes long, on another one. It must be safe for concurrent use and must not
-	// block. Nil means nobody is told.
+	// OnEvent is told every outcome, on the request's goroutine; of a refund for
+	// which the request does not wait, on another one. It must be safe for
+	// concurrent use and must not block. Nil means nobody is told.
 	OnEvent func(Event)
 
 	// Now is the clock of a Memory or a Cached made here; nil means the

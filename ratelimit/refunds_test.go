@@ -54,6 +54,12 @@ func (s *slow) Refund(ctx context.Context, key string, limit ratelimit.Limit, d 
 	return s.Memory.Refund(ctx, key, limit, d)
 }
 
+func (s *slow) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refunds
+}
+
 // giver is a middleware on a slow store in front of an app that answers 303.
 type giver struct {
 	*ratelimit.Middleware
@@ -122,8 +128,8 @@ func TestARequestWaitsForItsRefundsNoLongerThanForItsDecisions(t *testing.T) {
 			g.do(303)
 			g.do(429)
 			_ = g.Close(t.Context())
-			if g.store.refunds != 4 {
-				t.Errorf("%d given back, want 4", g.store.refunds)
+			if g.store.count() != 4 {
+				t.Errorf("%d given back, want 4", g.store.count())
 			}
 		})
 	})
@@ -164,8 +170,8 @@ func TestARefundThatIsNotExactIsTriedOnce(t *testing.T) {
 		g.do(303)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if g.store.refunds != 1 {
-			t.Errorf("tried %d times", g.store.refunds)
+		if g.store.count() != 1 {
+			t.Errorf("tried %d times", g.store.count())
 		}
 	})
 }
@@ -193,10 +199,71 @@ func TestRefundsUnderWayAreBounded(t *testing.T) {
 		if n := g.count(ratelimit.StoreError); n != most+10 {
 			t.Errorf("told of %d failures", n)
 		}
-		if g.store.refunds != most {
-			t.Errorf("%d were tried, want %d", g.store.refunds, most)
+		if g.store.count() != most+10 {
+			t.Errorf("%d were tried, want %d", g.store.count(), most+10)
+		}
+		time.Sleep(700 * time.Millisecond)
+		synctest.Wait()
+		if g.store.count() != 2*most+10 {
+			t.Errorf("%d were tried, want %d of them again", g.store.count(), most)
 		}
 		_ = g.Close(t.Context())
+	})
+}
+
+// Those that wait to be tried again take no room from those that come.
+func TestARefundIsTriedThoughManyWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGiver(t, 0, failures(func(p *ratelimit.Policy) { p.Limit = 512 }))
+		g.store.failures = 300
+		for range 300 {
+			g.do(303)
+		}
+		for range 300 {
+			g.do(303)
+		}
+		if n := g.count(ratelimit.Refunded); n != 300 {
+			t.Errorf("%d given back while others wait, want 300", n)
+		}
+		_ = g.Close(t.Context())
+	})
+}
+
+func TestCloseAmidRequests(t *testing.T) {
+	g := newGiver(t, 0, failures(func(p *ratelimit.Policy) { p.Limit = 512 }))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				g.handler.ServeHTTP(httptest.NewRecorder(), login())
+			}
+		})
+	}
+	for range 200 {
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+}
+
+// A request that does not wait cannot hear of it, nor its server recover from it.
+func TestAPanicOfOnEventEndsNoProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slow{Memory: newMemory(t, ratelimit.MemoryConfig{}), takes: 80 * time.Millisecond}
+		m, err := ratelimit.New(ratelimit.Config{Policies: []ratelimit.Policy{failures()}, Limiter: store, OnEvent: func(e ratelimit.Event) {
+			if e.Outcome == ratelimit.Refunded {
+				panic("of OnEvent")
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := m.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusSeeOther) }))
+		h.ServeHTTP(httptest.NewRecorder(), login())
+		if err := m.Close(t.Context()); err != nil || store.count() != 1 {
+			t.Errorf("%v, %d given back", err, store.count())
+		}
 	})
 }
 
