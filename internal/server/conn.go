@@ -18,10 +18,11 @@ import (
 
 // States of a connection. One that was taken over is no longer the server's.
 const (
-	stateNew    int32 = iota // has had no request
-	stateIdle                // waits for the next one
-	stateActive              // has one, from its first byte on
-	stateEnding              // has none, and gets none
+	stateNew     int32 = iota // has had no request
+	stateIdle                 // waits for the next one
+	stateActive               // has one, from its first byte on
+	stateLeaving              // was told to end while it waited; a request in hand is served
+	stateEnding               // has none, and gets none
 )
 
 // A conn is one client's connection. Its goroutine owns it, and calls the
@@ -95,20 +96,32 @@ func (c *conn) idle() bool {
 	return !c.server.ending.Load() || !c.endIdle()
 }
 
-// endIdle closes the connection if it is idle, and reports whether it was. One
-// with a request on it that is not read yet is not.
+// endIdle ends the connection if it is idle, and reports whether it was. One with
+// a request on it that is not read yet is not; one that is just being read goes on
+// to be served.
 func (c *conn) endIdle() bool {
-	if c.peek() == http1.Bytes || !c.state.CompareAndSwap(stateIdle, stateEnding) {
+	if c.peek() == http1.Bytes {
 		return false
 	}
-	_ = c.nc.Close()
+	c.limits.mu.Lock()
+	defer c.limits.mu.Unlock()
+	if !c.state.CompareAndSwap(stateIdle, stateLeaving) {
+		return false
+	}
+	c.limits.abort()
 	return true
 }
 
-// activate reports false when the connection was ended while it was idle.
-func (c *conn) activate() bool {
-	return c.state.CompareAndSwap(stateIdle, stateActive) ||
-		c.state.CompareAndSwap(stateNew, stateActive) || c.state.Load() == stateActive
+// activate is called with the first bytes of a request in hand.
+func (c *conn) activate() {
+	if c.state.CompareAndSwap(stateIdle, stateActive) || c.state.CompareAndSwap(stateNew, stateActive) {
+		return
+	}
+	c.limits.mu.Lock()
+	defer c.limits.mu.Unlock()
+	if c.state.CompareAndSwap(stateLeaving, stateActive) {
+		c.limits.aborted = false
+	}
 }
 
 // peek tells what there is to be read on the connection.
@@ -141,9 +154,7 @@ func (c *conn) header(first bool) error {
 		skipped = true // one empty line behind a body (RFC 9112 section 2.2)
 		c.in.r += len(crlf)
 	}
-	if !c.activate() {
-		return net.ErrClosed
-	}
+	c.activate()
 	var until time.Time
 	if first {
 		until = c.accepted.Add(cfg.HeaderTimeout)
@@ -347,6 +358,10 @@ func (c *conn) abortRead() {
 	l := &c.limits
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.abort()
+}
+
+func (l *limits) abort() {
 	l.aborted = true
 	l.reads = time.Unix(1, 0)
 	_ = l.nc.SetReadDeadline(l.reads)

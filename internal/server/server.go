@@ -150,7 +150,7 @@ func (s *Server) Busy(grace time.Duration) bool {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		switch c.state.Load() {
-		case stateActive:
+		case stateActive, stateLeaving:
 			return true
 		case stateNew:
 			if time.Since(c.accepted) < grace || c.peek() == http1.Bytes {
