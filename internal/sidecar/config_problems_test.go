@@ -248,6 +248,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"an HMAC that nobody should use", "webhooks: [{name: a, path: /a, provider: hmac, secrets: [x], id: body, hmac: {header: X-S, algorithm: md5, encoding: hex}}]", `:1:103: webhooks[0].hmac.algorithm: must be sha1, sha256 or sha512`},
 		{"a signed URL that is not told", "webhooks: [{name: a, path: /a, provider: square, secrets: [x]}]", `:1:12: webhooks[0].public_url: is required: square signs the URL`},
 		{"a timeout above the provider's deadline", "webhooks: [{name: a, path: /a, provider: slack, secrets: [x], timeout: 3s}]", `:1:72: webhooks[0].timeout: must`},
+		{"a bad secret hides nothing else", "webhooks: [{name: a, path: /a, provider: slack, secrets: [' x'], timeout: 3s}]", `:1:75: webhooks[0].timeout: must`},
 		{"a store without its server", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], store: redis}]", `:1:71: webhooks[0].store: needs redis (REDIS_URL)`},
 		{"an algorithm that there is not", "rate_limits: [{name: a, limit: 1, window: 1s, algorithm: leaky}]", `:1:58: rate_limits[0].algorithm: must be "sliding_window", "sliding_counter" or "gcra"`},
 		{"failures without what is none", "rate_limits: [{name: a, limit: 1, window: 1s, count: failures}]", `:1:15: rate_limits[0].success_statuses: is required with Count "failures"`},

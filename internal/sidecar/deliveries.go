@@ -50,6 +50,7 @@ type deliveries struct {
 	memory    *webhook.Memory
 
 	mu       sync.Mutex
+	used     map[string]bool // kinds of the routes in force
 	redis    *redisstore.Store
 	sqlite   *sqlstore.Store
 	postgres *sqlstore.Store
@@ -69,6 +70,9 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 	case storeMemory:
 		return d.memory, nil
 	case storePostgres:
+		if d.database == "" {
+			return nil, errors.New("a webhook route's store needs database, which takes effect after a restart")
+		}
 		if d.postgres == nil {
 			cfg, err := parseDatabase(d.database)
 			if err != nil {
@@ -84,6 +88,9 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 		}
 		return d.postgres, nil
 	case storeRedis:
+		if d.client == nil {
+			return nil, errors.New("a webhook route's store needs redis, which takes effect after a restart")
+		}
 		if d.redis == nil {
 			store, err := redisstore.New(redisstore.Config{Client: d.client, Namespace: d.namespace})
 			if err != nil {
@@ -103,6 +110,17 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 	return d.sqlite, nil
 }
 
+// use says which kinds of stores the routes in force have.
+func (d *deliveries) use(c *Config) {
+	used := map[string]bool{}
+	for i := range c.Webhooks {
+		used[c.deliveryStore(&c.Webhooks[i])] = true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.used = used
+}
+
 // inSQL are the stores that have a Check and a Purge.
 func (d *deliveries) inSQL() (stores []*sqlstore.Store) {
 	d.mu.Lock()
@@ -115,13 +133,22 @@ func (d *deliveries) inSQL() (stores []*sqlstore.Store) {
 	return stores
 }
 
-// check reports whether deliveries can be recorded.
+// check reports whether the deliveries of the routes in force can be recorded.
 func (d *deliveries) check(ctx context.Context) error {
-	var err error
-	for _, s := range d.inSQL() {
-		err = errors.Join(err, s.Check(ctx))
+	d.mu.Lock()
+	stores := map[string]interface{ Check(context.Context) error }{}
+	if d.sqlite != nil && d.used[storeSQLite] {
+		stores[storeSQLite] = d.sqlite
 	}
-	if s := d.inRedis(); s != nil {
+	if d.postgres != nil && d.used[storePostgres] {
+		stores[storePostgres] = d.postgres
+	}
+	if d.redis != nil && d.used[storeRedis] {
+		stores[storeRedis] = d.redis
+	}
+	d.mu.Unlock()
+	var err error
+	for _, s := range stores {
 		err = errors.Join(err, s.Check(ctx))
 	}
 	return err

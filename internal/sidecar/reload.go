@@ -24,8 +24,7 @@ func (s *Sidecar) Reload(ctx context.Context, content []byte) {
 	var restart []string
 	if err == nil {
 		restart = needRestart(&s.started.Config, &next.Config)
-		// Keys of limits may be under the service's name, which stays till then.
-		next.Observe.Service = s.started.Observe.Service
+		next.keep(&s.started.Config)
 		err = s.install(ctx, next)
 	}
 	if err != nil {
@@ -55,6 +54,13 @@ func problemsOf(err error) []error {
 	return flatten(err)
 }
 
+// keep takes over from the running configuration where counts and deliveries are:
+// it stays there until a restart.
+func (c *Config) keep(running *Config) {
+	c.Redis, c.Database, c.DataDir = running.Redis, running.Database, running.DataDir
+	c.Namespace, c.Observe.Service = running.Namespace, running.Observe.Service
+}
+
 // needRestart names what differs between two configurations and is read only
 // at the start.
 func needRestart(running, next *Config) []string {
@@ -70,6 +76,9 @@ func needRestart(running, next *Config) []string {
 		{"redis", running.Redis, next.Redis},
 		{"database", running.Database, next.Database},
 		{"data_dir", running.DataDir, next.DataDir},
+		{"namespace", running.Namespace, next.Namespace},
+		{"webhooks (the health check of the first one)", len(running.Webhooks) > 0, len(next.Webhooks) > 0},
+		{"health check redis (whether it is critical)", running.redisCritical(), next.redisCritical()},
 		{"flags.source", running.Flags.Source, next.Flags.Source},
 		{"env.schema", running.Env.Schema, next.Env.Schema},
 		{"health.interval, health.timeout or health.checks", checksOf(running), checksOf(next)},

@@ -175,6 +175,23 @@ func TestCountsSurviveAnotherNameOfTheService(t *testing.T) {
 	if got := r.get("/x"); got != 429 {
 		t.Errorf("after the service was renamed: %d", got)
 	}
+	r.reload(oneRequest + "namespace: three\n")
+	if got := r.get("/x"); got != 429 {
+		t.Errorf("in another namespace: %d", got)
+	}
+}
+
+// A store that only the new configuration has is one after a restart.
+func TestAReloadLeavesDeliveriesWhereTheyAre(t *testing.T) {
+	const hook = oneRequest + "webhooks: [{name: s, path: /s, provider: stripe, secrets: [whsec_x]}]\n"
+	r := reloadableSidecar(t, echoApp(t), hook)
+	r.reload(strings.Replace(hook, "limit: 1", "limit: 2", 1) + "redis: 'redis://127.0.0.1:1'\n")
+	if first, second := r.get("/x"), r.get("/x"); first != 200 || second != 200 {
+		t.Errorf("the rest is not in force: %d, %d", first, second)
+	}
+	if status, _ := ask(t, "tcp", r.public, "POST /s", "h", ""); status != 400 {
+		t.Errorf("a delivery without a signature: %d", status)
+	}
 }
 
 func TestRequestsInFlightFinishInTheConfigurationTheyBeganIn(t *testing.T) {

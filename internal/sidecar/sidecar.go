@@ -112,6 +112,7 @@ func (s *Sidecar) install(ctx context.Context, l *Loaded) error {
 		return err
 	}
 	s.level.Set(levels[l.Observe.Log.Level])
+	s.stores.deliveries.use(&l.Config)
 	if old := s.current.Swap(a); old != nil {
 		old.proxy.CloseIdle()
 	}
