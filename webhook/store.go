@@ -104,6 +104,11 @@ const (
 	Dead
 	// OtherBody: the key was used for another body, and SameBody was asked for.
 	OtherBody
+	// Stored: the message was kept; of Inbox.Put alone.
+	Accepted
+	// Waiting: the message was kept before, and is not handled yet; of an Inbox
+	// alone.
+	Waiting
 )
 
 // String is the name of the status, for example "in flight".
@@ -119,6 +124,10 @@ func (s Status) String() string {
 		return "dead"
 	case OtherBody:
 		return "other body"
+	case Accepted:
+		return "accepted"
+	case Waiting:
+		return "waiting"
 	}
 	return "invalid status"
 }
