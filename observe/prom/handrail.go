@@ -15,14 +15,7 @@ func (m *Metrics) registerHandrail(limit int) {
 		limitKey{Overflow, Overflow},
 		func(k limitKey) limitKey { k.policy = Overflow; return k })
 
-	webhooks := counter("handrail_webhook_deliveries_total",
-		"Webhook deliveries and what became of them.", "route", "provider", "outcome")
-	m.webhooks = newFamily(limit,
-		func(k webhookKey) prometheus.Counter {
-			return webhooks.WithLabelValues(labels(k.route, k.provider, k.outcome)...)
-		},
-		webhookKey{Overflow, Overflow, Overflow},
-		func(k webhookKey) webhookKey { k.route = Overflow; return k })
+	m.registerWebhooks(limit, counter)
 
 	flags := counter("handrail_flag_evaluations_total",
 		"Evaluations of feature flags.", "flag", "variant", "reason")
@@ -56,11 +49,6 @@ func (m *Metrics) CountLostLogLines(read func() uint64) {
 // RateLimitDecision counts one decision of a limit.
 func (m *Metrics) RateLimitDecision(policy, outcome string) {
 	m.limits.get(limitKey{policy, outcome}).Inc()
-}
-
-// WebhookDelivery counts one delivery, or attempt at one.
-func (m *Metrics) WebhookDelivery(route, provider, outcome string) {
-	m.webhooks.get(webhookKey{route, provider, outcome}).Inc()
 }
 
 // FlagEvaluation counts one evaluation of a flag.

@@ -57,6 +57,8 @@ type Metrics struct {
 	durations *family[durationKey, prometheus.Observer]
 	limits    *family[limitKey, prometheus.Counter]
 	webhooks  *family[webhookKey, prometheus.Counter]
+	secrets   *family[secretKey, prometheus.Counter]
+	versions  *family[versionKey, prometheus.Counter]
 	flags     *family[flagKey, prometheus.Counter]
 	checks    *family[string, prometheus.Gauge]
 }
@@ -69,7 +71,6 @@ type (
 	}
 	durationKey struct{ method, route string }
 	limitKey    struct{ policy, outcome string }
-	webhookKey  struct{ route, provider, outcome string }
 	flagKey     struct{ flag, variant, reason string }
 )
 

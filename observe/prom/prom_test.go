@@ -86,6 +86,11 @@ func TestHandrailMetrics(t *testing.T) {
 	m := newMetrics(t, prom.Config{})
 	m.RateLimitDecision("auth", "denied")
 	m.WebhookDelivery("stripe", "stripe", "duplicate")
+	m.WebhookSecrets("stripe", 2)
+	m.WebhookVerified("stripe", 0, "2025-01-27.acacia")
+	m.CollectInboxes(func() []prom.Inbox {
+		return []prom.Inbox{{Route: "stripe", Waiting: 3, Dead: 1, Oldest: 90 * time.Second}}
+	})
 	m.FlagEvaluation("new-checkout", "on", "TARGETING_MATCH")
 	m.FlagCounter("new-checkout", "on", "TARGETING_MATCH").Inc()
 	m.HealthCheck("database", true)
@@ -96,7 +101,13 @@ func TestHandrailMetrics(t *testing.T) {
 		`handrail_health_check_up{check="database"} 1`,
 		`handrail_health_check_up{check="redis"} 0`,
 		`handrail_ratelimit_decisions_total{outcome="denied",policy="auth"} 1`,
+		`handrail_webhook_api_versions_total{api_version="2025-01-27.acacia",route="stripe"} 1`,
 		`handrail_webhook_deliveries_total{outcome="duplicate",provider="stripe",route="stripe"} 1`,
+		`handrail_webhook_inbox_messages{route="stripe",state="dead"} 1`,
+		`handrail_webhook_inbox_messages{route="stripe",state="waiting"} 3`,
+		`handrail_webhook_inbox_oldest_seconds{route="stripe"} 90`,
+		`handrail_webhook_secret_matches_total{route="stripe",secret="0"} 1`,
+		`handrail_webhook_secret_matches_total{route="stripe",secret="1"} 0`,
 	}
 	if d := cmp.Diff(want, samples(m, "handrail_")); d != "" {
 		t.Error(d)
@@ -108,6 +119,8 @@ func TestPromlint(t *testing.T) {
 	m.OnRequest(event("/a", 200, observe.Completed))
 	m.RateLimitDecision("a", "b")
 	m.WebhookDelivery("a", "b", "c")
+	m.WebhookVerified("a", 0, "b")
+	m.CollectInboxes(func() []prom.Inbox { return []prom.Inbox{{Route: "a"}} })
 	m.FlagEvaluation("a", "b", "c")
 	m.HealthCheck("a", true)
 	families, err := m.Registry().Gather()
