@@ -93,7 +93,7 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 		}
 		return nil
 	}
-	return &Store{db: &sqliteDB{read: read, write: write, q: sqliteDialect.render(), present: present}}, nil
+	return &Store{db: &sqliteDB{read: read, writer: &sqliteWriter{db: write}, q: sqliteDialect.render(), present: present}}, nil
 }
 
 func sqliteURI(path string, more url.Values) string {

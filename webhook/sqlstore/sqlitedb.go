@@ -10,8 +10,9 @@ import (
 
 // sqliteDB is the steps of a Store in SQLite.
 type sqliteDB struct {
-	read, write *sql.DB
-	q           queries
+	read   *sql.DB
+	writer *sqliteWriter
+	q      queries
 	// present returns an error when what the connections have open is no longer
 	// what a restart would open.
 	present func() error
@@ -31,20 +32,19 @@ func (db *sqliteDB) claim(ctx context.Context, key string, req webhook.ClaimRequ
 	return db.take(ctx, key, req)
 }
 
-// take claims the key if it still can be; status 0 when not. The transaction
-// holds the write lock from its beginning, and its commit is what makes the
-// claim: an error of it must not be lost.
+// take claims the key if it still can be; status 0 when not. The commit is what
+// makes the claim: an error of it must not be lost.
 func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	tx, err := db.write.BeginTx(ctx, nil)
+	var c webhook.Claim
+	err := db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var err error
+		c, err = scanClaim(tx.QueryRowContext(ctx, db.q.claim, claimArgs(key, req)...).Scan, req)
+		return err
+	})
 	if err != nil {
 		return webhook.Claim{}, err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	c, err := scanClaim(tx.QueryRowContext(ctx, db.q.claim, claimArgs(key, req)...).Scan, req)
-	if err != nil || c.Status == 0 {
-		return webhook.Claim{}, err
-	}
-	return c, tx.Commit()
+	return c, nil
 }
 
 func (db *sqliteDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error) {
@@ -64,12 +64,18 @@ func (db *sqliteDB) purge(ctx context.Context, limit int64) (int64, error) {
 	return db.exec(ctx, db.q.purge, limit)
 }
 
+// exec runs one statement that changes rows, and returns how many.
 func (db *sqliteDB) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := db.write.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	var n int64
+	err := db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 func (db *sqliteDB) check(ctx context.Context) error {
@@ -80,4 +86,4 @@ func (db *sqliteDB) check(ctx context.Context) error {
 	return err
 }
 
-func (db *sqliteDB) close() error { return errors.Join(db.read.Close(), db.write.Close()) }
+func (db *sqliteDB) close() error { return errors.Join(db.read.Close(), db.writer.close()) }
