@@ -3,6 +3,9 @@ package webhook
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -42,6 +45,22 @@ type Query struct {
 	After string
 	// Limit is how many are returned at most, 1 to 1000.
 	Limit int
+}
+
+const maxQueryLimit = 1000
+
+// Check reports a Limit that is out of range, as a [*ConfigError].
+func (q Query) Check() error {
+	if q.Limit < 1 || q.Limit > maxQueryLimit {
+		return &ConfigError{Field: "Query.Limit", Value: strconv.Itoa(q.Limit), Reason: "must be 1 to " + strconv.Itoa(maxQueryLimit)}
+	}
+	return nil
+}
+
+// Selects reports whether a delivery is of the Route and in one of the States.
+func (q Query) Selects(key string, state State) bool {
+	return (q.Route == "" || strings.HasPrefix(key, q.Route+"/")) &&
+		(len(q.States) == 0 || slices.Contains(q.States, state))
 }
 
 // Entry is what a [Ledger] tells of a delivery. Times are the store's.
