@@ -29,7 +29,7 @@ type MemoryConfig struct {
 	Now func() time.Time
 }
 
-// Memory is a [Store] in the memory of one process: for tests, development and
+// Memory is a [Store], and its [Ledger], in the memory of one process: for tests, development and
 // handlers whose effect dies with the process. A restart forgets everything,
 // so whatever is delivered again after it is handled again.
 type Memory struct {
@@ -47,6 +47,7 @@ type Memory struct {
 
 type memoryRecord struct {
 	Record
+	updated    time.Time
 	leaseUntil time.Time
 	retention  time.Duration
 	expiresAt  time.Time
@@ -122,7 +123,7 @@ func (m *Memory) Claim(ctx context.Context, key string, req ClaimRequest) (Claim
 	r.Attempt++
 	r.leaseUntil = now.Add(req.Lease)
 	r.retention = req.Retention
-	m.keepUntil(r, r.leaseUntil.Add(req.Retention))
+	m.keep(r, now, r.leaseUntil.Add(req.Retention))
 	c.Status, c.Fence, c.Attempt, c.MaybeProcessed = Claimed, r.Fence, r.Attempt, r.MaybeProcessed
 	return c, nil
 }
@@ -169,7 +170,7 @@ func (m *Memory) settle(ctx context.Context, key string, fence int64, to State, 
 		return ErrStaleFence
 	}
 	r.State = to
-	m.keepUntil(r, now.Add(r.retention))
+	m.keep(r, now, now.Add(r.retention))
 	change(r)
 	return nil
 }
@@ -234,8 +235,9 @@ func (m *Memory) forget(key string, r *memoryRecord) {
 	}
 }
 
-func (m *Memory) keepUntil(r *memoryRecord, t time.Time) {
-	r.expiresAt = t
+// keep notes that r has changed, and is kept until t.
+func (m *Memory) keep(r *memoryRecord, now, t time.Time) {
+	r.updated, r.expiresAt = now, t
 	m.noteExpiry(t)
 }
 
