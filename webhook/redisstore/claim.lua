@@ -9,12 +9,13 @@ if value and call == ARGV[5] then
 elseif not value or (state == RETRY or state == CLAIMED and tonumber(lease) <= now) and (ARGV[4] == '0' or digest == ARGV[3]) then
   taken = 1
   if not value then
-    fence, maybe, digest = '0', '0', ARGV[3]
+    fence, maybe, digest, attempt = '0', '0', ARGV[3], '0'
   elseif state == CLAIMED then
     maybe = '1'
   end
   local ends = now + ARGV[1]
-  state, fence, call, retention = CLAIMED, string.format('%.0f', fence + 1), ARGV[5], ARGV[2]
+  state, call, retention = CLAIMED, ARGV[5], ARGV[2]
+  fence, attempt = string.format('%.0f', fence + 1), string.format('%.0f', attempt + 1)
   lease = string.format('%.0f', ends)
   keep(ends + retention, '')
 end

@@ -12,28 +12,60 @@ import (
 
 var errOddReply = errors.New("the script did not answer as ours do")
 
-// readDelivery reads what delivery.lua describes; nothing is the zero Record.
-func readDelivery(text string) (webhook.Record, error) {
+// delivery is what delivery.lua describes. Of a line that does not tell when it
+// was written updated is zero.
+type delivery struct {
+	webhook.Record
+	lease, updated time.Time
+	retention      time.Duration
+}
+
+// readDelivery reads what delivery.lua describes; nothing is the zero delivery.
+func readDelivery(text string) (delivery, error) {
 	if text == "" {
-		return webhook.Record{}, nil
+		return delivery{}, nil
 	}
 	line, answer, _ := strings.Cut(text, "\n")
 	words := strings.Split(line, " ")
-	if len(words) != 8 || words[0] != "delivery" {
-		return webhook.Record{}, errOddReply
-	}
-	state, err1 := strconv.ParseUint(words[1], 10, 8)
-	fence, err2 := strconv.ParseInt(words[2], 10, 64)
-	digest, err3 := hex.DecodeString(words[7])
-	r := webhook.Record{
-		State: webhook.State(state), Fence: fence, Attempt: int(fence), MaybeProcessed: words[3] == "1",
-	}
-	if n := copy(r.BodyDigest[:], digest); err1 != nil || err2 != nil || err3 != nil || n != len(r.BodyDigest) {
-		return webhook.Record{}, errOddReply
+	if words[0] != "delivery" || len(words) != 8 && len(words) != 10 {
+		return delivery{}, errOddReply
 	}
 	var err error
-	r.Answer, err = readAnswer(answer)
-	return r, err
+	number := func(word string) int64 {
+		n, e := strconv.ParseUint(word, 10, 63)
+		err = errors.Join(err, e)
+		return int64(n) //nolint:gosec // of 63 bits
+	}
+	d := delivery{
+		Record:    webhook.Record{Fence: number(words[2]), MaybeProcessed: words[3] == "1"},
+		lease:     time.UnixMilli(number(words[4])),
+		retention: time.Duration(number(words[5])) * time.Millisecond,
+	}
+	d.Attempt = int(d.Fence)
+	if len(words) == 10 {
+		d.Attempt, d.updated = int(number(words[8])), time.UnixMilli(number(words[9]))
+	}
+	state := number(words[1])
+	d.State = webhook.State(state) //nolint:gosec // looked at below
+	digest, e := hex.DecodeString(words[7])
+	copy(d.BodyDigest[:], digest)
+	if err != nil || e != nil || len(digest) != len(d.BodyDigest) || state < 1 || state > 4 {
+		return delivery{}, errOddReply
+	}
+	d.Answer, err = readAnswer(answer)
+	return d, err
+}
+
+// entry is a delivery as a ledger tells of it.
+func (d delivery) entry(key string) webhook.Entry {
+	e := webhook.Entry{Key: key, Record: d.Record, Updated: d.updated}
+	switch {
+	case d.State == webhook.StateClaimed:
+		e.LeaseUntil, e.Expires = d.lease, d.lease.Add(d.retention)
+	case !d.updated.IsZero():
+		e.Expires = d.updated.Add(d.retention)
+	}
+	return e
 }
 
 // writeAnswer is an answer as it is kept: its status, the length of its type,

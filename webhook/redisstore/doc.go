@@ -12,10 +12,10 @@
 // One string for each event, which delivery.lua describes:
 //
 //	handrail:webhook:{shop:stripe/evt_1}
-//	delivery 3 1 0 1795188363055 604800000 901hn4k41uta 230d83…e31acb5
+//	delivery 3 1 0 1795188363055 604800000 901hn4k41uta 230d83…e31acb5 1 1795188333121
 //
 // Every key ends by itself when its retention does, so nothing has to be purged.
-// One takes about 320 bytes, and the answer of a route that replays them. A key
+// One takes about 350 bytes, and the answer of a route that replays them. A key
 // that holds something else is an error of each step, and is left alone.
 //
 // # Time
@@ -66,7 +66,14 @@
 //	~handrail:* +evalsha +eval +time +get +set +pexpireat +ping +hello +auth
 //
 // besides +select for a database other than 0, +cluster|slots +command for a Cluster,
-// and +config|get or +info for Warnings.
+// +config|get or +info for Warnings, +scan for List, and +info for a List that is to
+// notice that a server has restarted between two pages.
+//
+// # Lists
+//
+// There is no index of deliveries: [Store.List] looks at every key of the servers,
+// a bounded number in a call, in no order. On a server with ten million keys a list
+// takes about a hundred calls.
 //
 // # Security
 //

@@ -5,13 +5,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/handrail-go/handrail/webhook"
 )
 
 // Key is where the store keeps a delivery.
 func (s *Store) Key(key string) string { return s.key(key) }
 
 // ReadDelivery reads what a script answers of one.
-var ReadDelivery = readDelivery
+func ReadDelivery(text string) (webhook.Record, error) {
+	d, err := readDelivery(text)
+	return d.Record, err
+}
 
 // WriteAnswer is an answer as it is kept.
 var WriteAnswer = writeAnswer

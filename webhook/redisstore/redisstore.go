@@ -46,7 +46,7 @@ type Config struct {
 	Namespace string
 }
 
-// Store is a webhook.Store that keeps deliveries in Redis.
+// Store is a [webhook.Store], and its [webhook.Ledger], that keeps deliveries in Redis.
 //
 // Safety: one value serves any number of goroutines, and any number of values
 // and processes may serve one Redis. It starts no goroutine.
@@ -192,19 +192,24 @@ func (s *Store) settle(ctx context.Context, key string, fence int64, to webhook.
 
 // Lookup implements [webhook.Store]. Errors: those of the client and of ctx.
 func (s *Store) Lookup(ctx context.Context, key string) (webhook.Record, error) {
-	reply, _, err := s.run(ctx, s.scripts.lookup, s.key(key))
+	d, err := s.look(ctx, key)
 	if err != nil {
 		return webhook.Record{}, fmt.Errorf("redisstore: lookup: %w", err)
+	}
+	return d.Record, nil
+}
+
+// look reads the delivery of key; the zero delivery is none.
+func (s *Store) look(ctx context.Context, key string) (delivery, error) {
+	reply, _, err := s.run(ctx, s.scripts.lookup, s.key(key))
+	if err != nil {
+		return delivery{}, err
 	}
 	text, ok := reply.(string)
 	if !ok {
-		return webhook.Record{}, fmt.Errorf("redisstore: lookup: %w", errOddReply)
+		return delivery{}, errOddReply
 	}
-	r, err := readDelivery(text)
-	if err != nil {
-		return webhook.Record{}, fmt.Errorf("redisstore: lookup: %w", err)
-	}
-	return r, nil
+	return readDelivery(text)
 }
 
 // flag is a truth value as the scripts take it.

@@ -80,12 +80,13 @@ func masters(t testing.TB, client redis.UniversalClient, f func(ctx context.Cont
 
 // age moves a delivery into the past. What is past its retention ends.
 var age = redis.NewScript(`
-local head, lease, rest = string.match(redis.call('GET', KEYS[1]), '^(delivery %d %d+ %d) (%d+)(.*)$')
+local head, lease, middle, updated, rest =
+  string.match(redis.call('GET', KEYS[1]), '^(delivery %d %d+ %d) (%d+)( %d+ %w+ %x+ %d+) (%d+)(\n.*)$')
 local left = redis.call('PTTL', KEYS[1]) - ARGV[1]
 if left <= 0 then
   return redis.call('DEL', KEYS[1])
 end
-return redis.call('SET', KEYS[1], string.format('%s %.0f%s', head, lease - ARGV[1], rest), 'PX', left)`)
+return redis.call('SET', KEYS[1], string.format('%s %.0f%s %.0f', head, lease - ARGV[1], middle, updated - ARGV[1]) .. rest, 'PX', left)`)
 
 // fixture empties the servers.
 func fixture(t *testing.T, client redis.UniversalClient, s webhook.Store) webhooktest.Fixture {
@@ -357,6 +358,9 @@ func TestWhatIsNoDeliveryIsAnErrorAndLeftAlone(t *testing.T) {
 		{"no call", "FOREIGN", damaged(6, "")},
 		{"a short digest", "FOREIGN", damaged(7, "00")},
 		{"a digest that is no number", "FOREIGN", damaged(7, strings.Repeat("x", 64))},
+		{"an attempt below zero", "FOREIGN", damaged(8, "-1")},
+		{"a time that is no number", "FOREIGN", damaged(9, "now")},
+		{"a word too many", "FOREIGN", damaged(9, "1 1")},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			must(t, client.FlushAll(t.Context()).Err())
@@ -366,12 +370,16 @@ func TestWhatIsNoDeliveryIsAnErrorAndLeftAlone(t *testing.T) {
 			must(t, err)
 			_, claimErr := s.Claim(t.Context(), "k", request)
 			_, lookupErr := s.Lookup(t.Context(), "k")
+			_, entryErr := s.Entry(t.Context(), "k")
 			for step, err := range map[string]error{
-				"claim":  claimErr,
-				"lookup": lookupErr,
-				"done":   s.Complete(t.Context(), "k", 1, nil),
-				"retry":  s.Release(t.Context(), "k", 1, true),
-				"dead":   s.Kill(t.Context(), "k", 1),
+				"claim":   claimErr,
+				"lookup":  lookupErr,
+				"done":    s.Complete(t.Context(), "k", 1, nil),
+				"retry":   s.Release(t.Context(), "k", 1, true),
+				"dead":    s.Kill(t.Context(), "k", 1),
+				"entry":   entryErr,
+				"revive":  s.Revive(t.Context(), "k"),
+				"discard": s.Discard(t.Context(), "k"),
 			} {
 				if err == nil || errors.Is(err, webhook.ErrStaleFence) || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%s: error %v, want one with %s", step, err, c.want)

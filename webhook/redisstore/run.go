@@ -14,7 +14,7 @@ import (
 // script is a source and what Redis knows it by.
 type script struct{ source, hash string }
 
-type scripts struct{ claim, settle, lookup, check script }
+type scripts struct{ claim, settle, lookup, revive, discard, check script }
 
 //go:embed delivery.lua
 var deliverySource string
@@ -28,6 +28,12 @@ var settleSource string
 //go:embed lookup.lua
 var lookupSource string
 
+//go:embed revive.lua
+var reviveSource string
+
+//go:embed discard.lua
+var discardSource string
+
 //go:embed check.lua
 var checkSource string
 
@@ -40,8 +46,10 @@ func newScripts(edit func(source string) string) scripts {
 		claim:  of(deliverySource + claimSource),
 		settle: of(deliverySource + settleSource),
 		// A script as well, since a client may send plain reads to replicas.
-		lookup: of(deliverySource + lookupSource),
-		check:  of(checkSource),
+		lookup:  of(deliverySource + lookupSource),
+		revive:  of(deliverySource + reviveSource),
+		discard: of(deliverySource + discardSource),
+		check:   of(checkSource),
 	}
 }
 
@@ -53,7 +61,8 @@ const (
 // run runs a step on key, and again while it fails in a way that may pass and
 // there is time. Each step may be sent twice: a claim carries what tells its
 // call from others, a settled claim stays settled for the same step with the
-// same fence, and a lookup changes nothing. earlier is the first failure before a
+// same fence, what was revived or discarded is so, and a lookup changes nothing.
+// earlier is the first failure before a
 // reply: that try may have run.
 func (s *Store) run(ctx context.Context, sc script, key string, args ...any) (reply any, earlier, err error) {
 	if err := ctx.Err(); err != nil {

@@ -72,7 +72,7 @@ func user(t *testing.T, server *testenv.RedisServer, rights string) string {
 func TestTheRightsThatAreDocumentedAreEnough(t *testing.T) {
 	server := testenv.Redis(t, testenv.RedisArgs("--appendonly", "yes"))
 	o := options(server.Addr())
-	o.Username, o.Password = user(t, server, "~handrail:* +evalsha +eval +time +get +set +pexpireat +ping +hello +auth +info"), "password"
+	o.Username, o.Password = user(t, server, "~handrail:* +evalsha +eval +time +get +set +pexpireat +ping +hello +auth +scan +info"), "password"
 	s := newStore(t, connect(t, o))
 	must(t, s.Check(t.Context()))
 	for i, step := range []func(key string, fence int64) error{
@@ -89,6 +89,11 @@ func TestTheRightsThatAreDocumentedAreEnough(t *testing.T) {
 		}
 	}
 	claim(t, s, "2", webhook.Done)
+	must(t, s.Revive(t.Context(), "1"))
+	must(t, s.Discard(t.Context(), "1"))
+	if page, _, err := s.List(t.Context(), webhook.Query{Limit: 10}); err != nil || len(page) != 3 {
+		t.Errorf("%d listed, %v; want 3", len(page), err)
+	}
 	if _, err := s.Warnings(t.Context()); err != nil {
 		t.Error(err)
 	}
