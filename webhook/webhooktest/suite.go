@@ -49,6 +49,11 @@ func Rules() []Rule {
 // deletes what is past its retention; it is checked when it is there.
 func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	t.Helper()
+	runRules(t, Rules(), open)
+}
+
+func runRules(t *testing.T, rules []Rule, open func(t *testing.T) Fixture) {
+	t.Helper()
 	seed := rand.Uint64()
 	if s := os.Getenv(SeedVariable); s != "" {
 		var err error
@@ -56,7 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 			t.Fatalf("%s: %v", SeedVariable, err)
 		}
 	}
-	for _, rule := range Rules() {
+	for _, rule := range rules {
 		t.Run(rule.Name, func(t *testing.T) {
 			f := open(t)
 			if f.Seed == 0 {
