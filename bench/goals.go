@@ -1,11 +1,15 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/handrail-go/handrail/bench/measure"
+)
 
 // A goal is what the sidecar shall reach, measured in one run.
 type goal struct {
 	what  string
-	of    func(all samples, conns int) spread
+	of    func(all samples, conns int) measure.Spread
 	limit float64
 	least bool // limit is the least, not the most
 	conns int  // 0: at every number of connections
@@ -13,13 +17,13 @@ type goal struct {
 }
 
 func goals() []goal {
-	against := func(peer, reference string, m metric) func(samples, int) spread {
-		return func(all samples, conns int) spread { return all.ratio(peer, reference, conns, m) }
+	against := func(peer, reference string, m metric) func(samples, int) measure.Spread {
+		return func(all samples, conns int) measure.Spread { return all.ratio(peer, reference, conns, m) }
 	}
-	plain := func(peer string, m metric) func(samples, int) spread {
-		return func(all samples, conns int) spread { return all.spread(peer, conns, m) }
+	plain := func(peer string, m metric) func(samples, int) measure.Spread {
+		return func(all samples, conns int) measure.Spread { return all.spread(peer, conns, m) }
 	}
-	more := func(all samples, conns int) spread {
+	more := func(all samples, conns int) measure.Spread {
 		return all.paired(limit, bare, conns, allocs, func(a, b float64) float64 { return a - b })
 	}
 	return []goal{
@@ -52,7 +56,7 @@ func (g goal) verdict(all samples, conns int) string {
 	if g.least && s.Median >= g.limit || !g.least && s.Median <= g.limit {
 		word = "yes"
 	}
-	return word + ": " + s.text(g.form)
+	return word + ": " + s.Text(g.form)
 }
 
 func (g goal) bound() string {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
 // loadPath is what the client asks for.
@@ -44,7 +46,7 @@ type generator struct {
 }
 
 func newGenerator(dir string, threads int) (*generator, error) {
-	program, err := find("wrk")
+	program, err := measure.Find("wrk")
 	if err != nil {
 		return nil, errors.New("wrk is missing; `make bench-deps` installs it (Debian, Ubuntu)")
 	}
@@ -54,17 +56,17 @@ func newGenerator(dir string, threads int) (*generator, error) {
 
 // run loads addr for whole seconds.
 func (g *generator) run(ctx context.Context, addr string, clients, conns int, d time.Duration) (load, error) {
-	ctx, cancel := context.WithTimeout(ctx, d+startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d+measure.StartTimeout)
 	defer cancel()
 	args := []string{
 		"-t", strconv.Itoa(min(g.threads, conns)), "-c", strconv.Itoa(conns),
 		"-d", strconv.Itoa(int(d/time.Second)) + "s", "-s", g.script, "http://" + addr + loadPath,
 	}
 	cmd := exec.CommandContext(ctx, g.program, args...) //nolint:gosec // our own command line
-	cmd.Env = append(environment(filepath.Dir(g.script)), "BENCH_CLIENTS="+strconv.Itoa(clients))
-	cmd.SysProcAttr = childAttributes()
+	cmd.Env = append(measure.Environment(filepath.Dir(g.script)), "BENCH_CLIENTS="+strconv.Itoa(clients))
+	cmd.SysProcAttr = measure.ChildAttributes(syscall.SIGTERM)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = stopTimeout
+	cmd.WaitDelay = measure.StopTimeout
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {

@@ -11,14 +11,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
 // A view is what had been used up to one moment.
 type view struct {
 	at      time.Time
-	peer    usage
-	redis   usage
-	app     usage
+	peer    measure.Usage
+	redis   measure.Usage
+	app     measure.Usage
 	busy    time.Duration // of the whole machine
 	cores   int
 	mallocs float64 // of a sidecar; 0 for others
@@ -32,18 +34,18 @@ func (b *bench) look(ctx context.Context, s *stage) (view, error) {
 			return v, err
 		}
 	}
-	if v.peer, err = usageOf(s.proc.pid()); err != nil {
-		return v, fmt.Errorf("the peer is gone: %w: %s", err, lastLines(s.proc.log))
+	if v.peer, err = measure.UsageOf(s.proc.PID()); err != nil {
+		return v, fmt.Errorf("the peer is gone: %w: %s", err, measure.LastLines(s.proc.Log))
 	}
 	if s.redis != nil {
-		if v.redis, err = usageOf(s.redis.pid()); err != nil {
+		if v.redis, err = measure.UsageOf(s.redis.PID()); err != nil {
 			return v, err
 		}
 	}
-	if v.app, err = usageOf(b.app.pid()); err != nil {
+	if v.app, err = measure.UsageOf(b.app.PID()); err != nil {
 		return v, err
 	}
-	v.busy, err = machineBusy()
+	v.busy, err = measure.MachineBusy()
 	v.at = time.Now()
 	return v, err
 }
@@ -56,7 +58,7 @@ func newSample(l load, before, after view) sample {
 		PerSecond: float64(l.Requests) / (float64(l.Micros) / 1e6),
 		P50:       float64(l.P50) / 1e3, P99: float64(l.P99) / 1e3,
 		CPU: each(peer), RedisCPU: each(redis), AppCPU: each(app), ClientCPU: each(l.client),
-		Peak: mib(after.peer.Peak),
+		Peak: measure.MiB(after.peer.Peak),
 	}
 	elsewhere := after.busy - before.busy - peer - redis - app - l.client
 	s.Elsewhere = max(0, float64(elsewhere)/float64(after.at.Sub(before.at))/float64(before.cores))
@@ -101,7 +103,7 @@ func (s *stage) counted(ctx context.Context, l load) error {
 			return fmt.Errorf("%s is %.0f after %d requests", series, n, l.Requests)
 		}
 	}
-	lines, err := countLines(s.proc.log)
+	lines, err := countLines(s.proc.Log)
 	if err == nil && lines < l.Requests {
 		err = fmt.Errorf("the log has %d lines after %d requests", lines, l.Requests)
 	}

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
 // TestMain lets the test binary be the servers of a run, as the program is.
@@ -88,7 +90,7 @@ func TestChoose(t *testing.T) {
 // A whole run of peers that need nothing but wrk: it ends by itself, its
 // measurements count, and the files say what the page says.
 func TestRun(t *testing.T) {
-	if _, err := find("wrk"); err != nil || runtime.GOOS != "linux" {
+	if _, err := measure.Find("wrk"); err != nil || runtime.GOOS != "linux" {
 		t.Skip("needs wrk and Linux")
 	}
 	out := t.TempDir()
@@ -126,7 +128,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunEndsWhenItIsToldTo(t *testing.T) {
-	if _, err := find("wrk"); err != nil || runtime.GOOS != "linux" {
+	if _, err := measure.Find("wrk"); err != nil || runtime.GOOS != "linux" {
 		t.Skip("needs wrk and Linux")
 	}
 	ctx, cancel := context.WithCancel(t.Context())

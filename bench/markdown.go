@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
 // markdown is the result for people.
@@ -23,25 +25,9 @@ func (r *result) markdown() string {
 	return b.String()
 }
 
-// row writes one line of a table.
-func row(b *strings.Builder, cells ...string) {
-	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-}
-
-func head(b *strings.Builder, cells ...string) {
-	row(b, cells...)
-	row(b, slices.Repeat([]string{"---"}, len(cells))...)
-}
-
 func (r *result) conditions(b *strings.Builder) {
-	m, o := r.Machine, r.Options
-	fmt.Fprintf(b, "%s, `%s`, took %s.\n", r.Started.Format("2 January 2006"), r.Command, r.Took)
-	fmt.Fprintf(b, "%d × %s, Linux %s, %s. Load average %s before, %s after.\n", m.Cores, m.CPU, m.Kernel, m.System, m.LoadBefore, m.LoadAfter)
-	var versions []string
-	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
-		versions = append(versions, name+": "+r.Versions[name])
-	}
-	fmt.Fprintf(b, "%s.\n", strings.Join(versions, "; "))
+	o := r.Options
+	r.Setting.Write(b)
 	fmt.Fprintf(b, "Rounds: %d, each measurement %s after %s of warm-up, wrk with %d threads. Numbers are medians, in parentheses the lowest and the highest.\n",
 		o.Rounds, o.Duration, o.Warmup, o.Threads)
 }
@@ -53,7 +39,7 @@ func (r *result) measured(b *strings.Builder, conns int) {
 	for _, m := range columns {
 		cells = append(cells, m.name)
 	}
-	head(b, cells...)
+	measure.Head(b, cells...)
 	for _, name := range r.order {
 		if len(r.Samples.of(name, conns)) == 0 {
 			continue
@@ -62,11 +48,11 @@ func (r *result) measured(b *strings.Builder, conns int) {
 		for _, m := range columns {
 			s := r.Samples.spread(name, conns, m)
 			if m.some && s.High == 0 {
-				s = spread{}
+				s = measure.Spread{}
 			}
-			cells = append(cells, s.text(m.format))
+			cells = append(cells, s.Text(m.format))
 		}
-		row(b, cells...)
+		measure.Row(b, cells...)
 	}
 }
 
@@ -84,7 +70,7 @@ func (r *result) ratios(b *strings.Builder) {
 			cells = append(cells, fmt.Sprintf("÷ %s, %d", reference, conns))
 		}
 	}
-	head(b, cells...)
+	measure.Head(b, cells...)
 	for _, name := range r.order {
 		if !r.sidecars[name] || r.Missing[name] != "" {
 			continue
@@ -93,10 +79,10 @@ func (r *result) ratios(b *strings.Builder) {
 			cells := []string{name, m.name}
 			for _, conns := range r.Options.Connections {
 				for _, reference := range references {
-					cells = append(cells, r.Samples.ratio(name, reference, conns, m).text("%.2f"))
+					cells = append(cells, r.Samples.ratio(name, reference, conns, m).Text("%.2f"))
 				}
 			}
-			row(b, cells...)
+			measure.Row(b, cells...)
 		}
 	}
 }
@@ -108,7 +94,7 @@ func (r *result) reached(b *strings.Builder) {
 	for _, conns := range r.Options.Connections {
 		cells = append(cells, fmt.Sprintf("%d connections", conns))
 	}
-	head(b, cells...)
+	measure.Head(b, cells...)
 	for _, g := range goals() {
 		cells, measured := []string{g.what, g.bound()}, false
 		for _, conns := range r.Options.Connections {
@@ -116,7 +102,7 @@ func (r *result) reached(b *strings.Builder) {
 			cells, measured = append(cells, v), measured || v != ""
 		}
 		if measured {
-			row(b, cells...)
+			measure.Row(b, cells...)
 		}
 	}
 }

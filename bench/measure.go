@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
 // A sample is one measurement of one peer. CPU times are microseconds for each
@@ -52,8 +54,8 @@ func (e *startError) Unwrap() error { return e.cause }
 type stage struct {
 	peer  peer
 	place place
-	proc  *process
-	redis *process // nil without one
+	proc  *measure.Process
+	redis *measure.Process // nil without one
 }
 
 // startTries is how often a peer may lose its port to somebody else.
@@ -85,19 +87,19 @@ func (b *bench) tryStage(ctx context.Context, p peer) (_ *stage, err error) {
 			err = errors.Join(err, s.end())
 		}
 	}()
-	if s.place.Listen, err = freeAddress(ctx); err != nil {
+	if s.place.Listen, err = measure.FreeAddress(ctx); err != nil {
 		return nil, err
 	}
 	if _, s.place.Port, err = net.SplitHostPort(s.place.Listen); err != nil {
 		return nil, err
 	}
 	if p.redis {
-		addr, err := freeAddress(ctx)
+		addr, err := measure.FreeAddress(ctx)
 		if err != nil {
 			return nil, err
 		}
 		s.place.Redis = "redis://" + addr
-		if s.redis, err = startRedis(ctx, dir, addr); err != nil {
+		if s.redis, err = measure.StartRedis(ctx, dir, addr); err != nil {
 			return nil, fmt.Errorf("redis: %w", err)
 		}
 	}
@@ -112,17 +114,17 @@ func (b *bench) tryStage(ctx context.Context, p peer) (_ *stage, err error) {
 			return nil, err
 		}
 	}
-	if s.proc, err = start(p.Name, dir, b.programs[p.program], p.args(s.place)...); err != nil {
+	if s.proc, err = measure.Start(p.Name, dir, b.programs[p.program], p.args(s.place)...); err != nil {
 		return nil, err
 	}
-	return s, s.proc.await(ctx, func(ctx context.Context) error { return probe(ctx, s.place.Listen, p) })
+	return s, s.proc.Await(ctx, func(ctx context.Context) error { return probe(ctx, s.place.Listen, p) })
 }
 
 // end stops everything and removes its files.
 func (s *stage) end() error {
-	for _, p := range []*process{s.proc, s.redis} {
+	for _, p := range []*measure.Process{s.proc, s.redis} {
 		if p != nil {
-			p.stop()
+			p.Stop()
 		}
 	}
 	return os.RemoveAll(s.place.Dir)
@@ -145,7 +147,7 @@ func probe(ctx context.Context, addr string, p peer) error {
 
 // get asks once on a connection of its own.
 func get(ctx context.Context, network, addr, path string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxDuration+startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, maxDuration+measure.StartTimeout)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -179,7 +181,7 @@ func (b *bench) measure(ctx context.Context, p peer, conns int) (out sample, err
 		return out, ctx.Err()
 	case <-time.After(b.Settle):
 	}
-	idle, err := usageOf(s.proc.pid())
+	idle, err := measure.UsageOf(s.proc.PID())
 	if err != nil {
 		return out, err
 	}
@@ -201,7 +203,7 @@ func (b *bench) measure(ctx context.Context, p peer, conns int) (out sample, err
 		return out, err
 	}
 	out = newSample(l, before, after)
-	out.Idle = mib(idle.RSS)
+	out.Idle = measure.MiB(idle.RSS)
 	if err := l.check(p.status); err != nil {
 		return out, err
 	}
@@ -210,5 +212,3 @@ func (b *bench) measure(ctx context.Context, p peer, conns int) (out sample, err
 	}
 	return out, nil
 }
-
-func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

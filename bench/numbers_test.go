@@ -1,33 +1,13 @@
 package main
 
 import (
-	"os"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-func TestSpread(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		rule   string
-		values []float64
-		want   string
-	}{
-		{"nothing", nil, ""},
-		{"one value has no spread", []float64{3}, "3.0"},
-		{"the middle of an odd number", []float64{9, 1, 5}, "5.0 (1.0–9.0)"},
-		{"between the middle two of an even number", []float64{4, 1, 2, 9}, "3.0 (1.0–9.0)"},
-	}
-	for _, tt := range tests {
-		if got := spreadOf(tt.values).text("%.1f"); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.rule, got, tt.want)
-		}
-	}
-}
+	"github.com/handrail-go/handrail/bench/measure"
+)
 
 func TestRatioPairsRounds(t *testing.T) {
 	t.Parallel()
@@ -40,7 +20,7 @@ func TestRatioPairsRounds(t *testing.T) {
 		{Peer: nginx, Round: 3, Connections: 32, PerSecond: 1},
 		{Peer: bare, Round: 1, Connections: 128, PerSecond: 7},
 	}
-	if got := all.ratio(bare, nginx, 32, perSecond); got != (spread{Median: 3, Low: 2, High: 4, Count: 2}) {
+	if got := all.ratio(bare, nginx, 32, perSecond); got != (measure.Spread{Median: 3, Low: 2, High: 4, Count: 2}) {
 		t.Errorf("ratio %+v", got)
 	}
 	if got := all.ratio(bare, nginx, 128, perSecond); got.Count != 0 {
@@ -60,46 +40,6 @@ func TestRatioPairsRounds(t *testing.T) {
 				t.Errorf("%s: %q, want %q", g.what, got, w)
 			}
 		}
-	}
-}
-
-func TestParseStat(t *testing.T) {
-	t.Parallel()
-	const rest = " S 41 7 7 0 -1 4194560 1 0 0 0 250 50 9 9 20 0 1 0 100 1000 10"
-	for _, name := range []string{"(nginx)", "(a) b (c))", "(:-) S 1 2)"} {
-		got, err := parseStat([]byte("42 " + name + rest))
-		if err != nil || got != (stat{parent: 41, cpu: 3 * time.Second}) {
-			t.Errorf("%s: %+v, %v", name, got, err)
-		}
-	}
-	for _, text := range []string{"", "42 (x) S 1", "42 (x) S 1 7 7 0 -1 4194560 1 0 0 0 many 50 9"} {
-		if _, err := parseStat([]byte(text)); err == nil {
-			t.Errorf("%q: no error", text)
-		}
-	}
-}
-
-func TestKilobytes(t *testing.T) {
-	t.Parallel()
-	const status = "Name:\tx\nVmHWM:\t   20480 kB\nVmRSS:\t    1024 kB\n"
-	for name, want := range map[string]int64{"VmHWM:": 20 << 20, "VmRSS:": 1 << 20, "VmSwap:": 0} {
-		if got := kilobytes([]byte(status), name); got != want {
-			t.Errorf("%s %d, want %d", name, got, want)
-		}
-	}
-}
-
-func TestUsageOfThisProcess(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("needs Linux")
-	}
-	u, err := usageOf(os.Getpid())
-	if err != nil || u.RSS < 1<<20 || u.Peak < u.RSS {
-		t.Errorf("%+v, %v", u, err)
-	}
-	if busy, err := machineBusy(); err != nil || busy <= 0 {
-		t.Errorf("machine: %v, %v", busy, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -163,19 +162,4 @@ func choose(o options) ([]peer, error) {
 	}
 	wanted := append(names(o.added), o.only...)
 	return slices.DeleteFunc(peers, func(p peer) bool { return !slices.Contains(wanted, p.Name) }), nil
-}
-
-// find looks a program up, also where daemons are installed but users' PATH
-// does not lead.
-func find(program string) (string, error) {
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path, nil
-	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/usr/local/bin"} {
-		if path, dirErr := exec.LookPath(filepath.Join(dir, program)); dirErr == nil {
-			return path, nil
-		}
-	}
-	return "", err
 }

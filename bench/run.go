@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
 // perRun is what starting, looking and stopping take, beside the load.
@@ -21,7 +22,7 @@ type bench struct {
 	options
 	dir      string // temporary
 	programs map[string]string
-	app      *process
+	app      *measure.Process
 	appAddr  string
 	wrk      *generator
 	progress io.Writer
@@ -37,7 +38,7 @@ func runBench(ctx context.Context, o options, stdout, progress io.Writer) (err e
 	if err != nil {
 		return err
 	}
-	root, err := moduleRoot(ctx)
+	root, err := measure.ModuleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func runBench(ctx context.Context, o options, stdout, progress io.Writer) (err e
 	if err := b.startApp(ctx); err != nil {
 		return err
 	}
-	defer b.app.stop()
+	defer b.app.Stop()
 	r := newResult(ctx, b, peers)
 	if err := b.rounds(ctx, peers, r); err != nil {
 		return err
@@ -74,17 +75,8 @@ func runBench(ctx context.Context, o options, stdout, progress io.Writer) (err e
 	if o.profile {
 		b.profiles(ctx, peers)
 	}
-	r.finish()
+	r.Finish()
 	return r.write(o.out, stdout)
-}
-
-// moduleRoot is where the repository is.
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env: %w", err)
-	}
-	return filepath.Dir(string(out)), nil
 }
 
 // build makes the sidecar as a release is made, if one of the peers is one.
@@ -98,21 +90,16 @@ func (b *bench) build(ctx context.Context, root string, peers []peer) error {
 		return nil
 	}
 	b.programs[handrailProgram] = filepath.Join(b.dir, handrailProgram)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.programs[handrailProgram], "./cmd/handrail") //nolint:gosec // our own command line
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
+	return measure.Build(ctx, root, "./cmd/handrail", b.programs[handrailProgram])
 }
 
 // present drops the peers whose programs are not installed, and tells.
 func (b *bench) present(peers []peer) []peer {
-	_, redisErr := find("redis-server")
+	_, redisErr := measure.Find("redis-server")
 	var out []peer
 	for _, p := range peers {
 		if b.programs[p.program] == "" {
-			path, err := find(p.program)
+			path, err := measure.Find(p.program)
 			if err != nil {
 				b.skip(p, errors.New("not installed"))
 				continue
@@ -136,15 +123,15 @@ func (b *bench) skip(p peer, why error) {
 }
 
 func (b *bench) startApp(ctx context.Context) (err error) {
-	if b.appAddr, err = freeAddress(ctx); err != nil {
+	if b.appAddr, err = measure.FreeAddress(ctx); err != nil {
 		return err
 	}
-	if b.app, err = start("app", b.dir, b.programs[selfProgram], serveCommand, "app", b.appAddr); err != nil {
+	if b.app, err = measure.Start("app", b.dir, b.programs[selfProgram], serveCommand, "app", b.appAddr); err != nil {
 		return err
 	}
 	ready := func(ctx context.Context) error { return probe(ctx, b.appAddr, peer{status: 200}) }
-	if err := b.app.await(ctx, ready); err != nil {
-		b.app.stop()
+	if err := b.app.Await(ctx, ready); err != nil {
+		b.app.Stop()
 		return fmt.Errorf("app: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/handrail-go/handrail/bench/measure"
 	"github.com/handrail-go/handrail/internal/sidecar"
 	"github.com/handrail-go/handrail/ratelimit"
 )
@@ -24,7 +25,7 @@ import (
 // startServer runs one of the servers of serve until the test ends.
 func startServer(t *testing.T, kind string, app ...string) (addr string) {
 	t.Helper()
-	addr, err := freeAddress(t.Context())
+	addr, err := measure.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,41 +2,10 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
-
-// A spread is the median of some values, and how far they reach.
-type spread struct {
-	Median float64 `json:"median"`
-	Low    float64 `json:"low"`
-	High   float64 `json:"high"`
-	Count  int     `json:"count"`
-}
-
-func spreadOf(values []float64) spread {
-	if len(values) == 0 {
-		return spread{}
-	}
-	v := slices.Sorted(slices.Values(values))
-	mid := len(v) / 2
-	s := spread{Median: v[mid], Low: v[0], High: v[len(v)-1], Count: len(v)}
-	if len(v)%2 == 0 {
-		s.Median = (v[mid-1] + v[mid]) / 2
-	}
-	return s
-}
-
-// text is the median and in parentheses the extremes, "" for no values.
-func (s spread) text(format string) string {
-	switch s.Count {
-	case 0:
-		return ""
-	case 1:
-		return fmt.Sprintf(format, s.Median)
-	}
-	return fmt.Sprintf(format+" ("+format+"–"+format+")", s.Median, s.Low, s.High)
-}
 
 // A metric is one column of the result.
 type metric struct {
@@ -74,21 +43,21 @@ func (all samples) of(peer string, conns int) samples {
 	return out
 }
 
-func (all samples) spread(peer string, conns int, m metric) spread {
+func (all samples) spread(peer string, conns int, m metric) measure.Spread {
 	var values []float64
 	for _, s := range all.of(peer, conns) {
 		values = append(values, m.value(s))
 	}
-	return spreadOf(values)
+	return measure.SpreadOf(values)
 }
 
 // ratio is of the two peers' values in each round in which both count. What
 // slows the whole machine for a while slows both, and drops out.
-func (all samples) ratio(peer, reference string, conns int, m metric) spread {
+func (all samples) ratio(peer, reference string, conns int, m metric) measure.Spread {
 	return all.paired(peer, reference, conns, m, func(a, b float64) float64 { return a / b })
 }
 
-func (all samples) paired(peer, reference string, conns int, m metric, f func(a, b float64) float64) spread {
+func (all samples) paired(peer, reference string, conns int, m metric, f func(a, b float64) float64) measure.Spread {
 	var values []float64
 	others := all.of(reference, conns)
 	for _, s := range all.of(peer, conns) {
@@ -97,5 +66,5 @@ func (all samples) paired(peer, reference string, conns int, m metric, f func(a,
 			values = append(values, f(m.value(s), m.value(others[i])))
 		}
 	}
-	return spreadOf(values)
+	return measure.SpreadOf(values)
 }

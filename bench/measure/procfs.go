@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -15,17 +15,17 @@ import (
 // that Go runs on.
 const ticksPerSecond = 100
 
-// A usage is what a process and its descendants have used so far.
-type usage struct {
+// A Usage is what a process and its descendants have used so far.
+type Usage struct {
 	CPU  time.Duration // user and system
 	RSS  int64         // bytes, now
 	Peak int64         // bytes, the sum of each process' highest
 }
 
-// usageOf reads the process tree below pid. Pages that several processes share
+// UsageOf reads the process tree below pid. Pages that several processes share
 // count once for each.
-func usageOf(pid int) (usage, error) {
-	var u usage
+func UsageOf(pid int) (Usage, error) {
+	var u Usage
 	tree, err := descendants(pid)
 	if err != nil {
 		return u, err
@@ -45,8 +45,8 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
-func usageOfOne(pid int) (usage, error) {
-	var u usage
+func usageOfOne(pid int) (Usage, error) {
+	var u Usage
 	dir := "/proc/" + strconv.Itoa(pid)
 	text, err := os.ReadFile(dir + "/stat")
 	if err != nil {
@@ -133,9 +133,9 @@ func descendants(pid int) ([]int, error) {
 	return tree, nil
 }
 
-// machineBusy is the time that all cores together have worked, interrupts and
+// MachineBusy is the time that all cores together have worked, interrupts and
 // other machines' share of a virtual one included.
-func machineBusy() (time.Duration, error) {
+func MachineBusy() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
@@ -158,3 +158,6 @@ func machineBusy() (time.Duration, error) {
 	}
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
+
+// MiB is a number of bytes as it is told.
+func MiB(bytes int64) float64 { return float64(bytes) / (1 << 20) }
