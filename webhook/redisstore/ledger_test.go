@@ -15,9 +15,20 @@ import (
 	"github.com/handrail-go/handrail/internal/testenv"
 	"github.com/handrail-go/handrail/webhook"
 	"github.com/handrail-go/handrail/webhook/redisstore"
+	"github.com/handrail-go/handrail/webhook/webhooktest"
 )
 
 var _ webhook.Ledger = (*redisstore.Store)(nil)
+
+func TestLedgerSuite(t *testing.T) {
+	client := connect(t, options(testenv.Redis(t).Addr()))
+	webhooktest.RunLedger(t, func(t *testing.T) webhooktest.Fixture { return fixture(t, client, newStore(t, client)) })
+}
+
+func TestLedgerSuiteOverACluster(t *testing.T) {
+	client := connect(t, options(testenv.RedisCluster(t).Addrs()...))
+	webhooktest.RunLedger(t, func(t *testing.T) webhooktest.Fixture { return fixture(t, client, newStore(t, client)) })
+}
 
 // listed are the keys of all pages, and how many pages there were. between is
 // called after each page but the last.
