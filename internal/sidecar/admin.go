@@ -16,7 +16,7 @@ import (
 //
 //   - on a Unix socket: everything, file permissions decide who connects
 //   - with the bearer token: everything
-//   - on loopback without a token: reading, but no profiles
+//   - on loopback without a token: reading, but no profiles and no messages
 //   - elsewhere without a token: nothing
 func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	mux := http.NewServeMux()
@@ -34,6 +34,7 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	mux.Handle("GET /startupz", s.monitor.StartupzHandler())
 	mux.HandleFunc("GET "+LimitsPath, s.serveLimits)
 	mux.HandleFunc("POST "+UnblockPath, s.serveUnblock)
+	s.webhookAdmin().register(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -52,12 +53,19 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 		case !localHost(r.Host):
 			// A web page that rebinds its name to 127.0.0.1 sends its own name.
 			httpx.WriteError(w, r, http.StatusForbidden, "forbidden_host")
-		case r.Method != http.MethodGet && r.Method != http.MethodHead, strings.HasPrefix(r.URL.Path, "/debug/"):
+		case needsToken(r):
 			httpx.WriteError(w, r, http.StatusForbidden, "token_required")
 		default:
 			mux.ServeHTTP(w, r)
 		}
 	})
+}
+
+// needsToken tells what nobody may who only happens to run on this machine:
+// changes, profiles, and the messages of providers, which may hold payment data.
+func needsToken(r *http.Request) bool {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return !reads || strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == WebhookMessagePath
 }
 
 func bearerToken(r *http.Request) (token string, sent bool) {
