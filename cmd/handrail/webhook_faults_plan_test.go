@@ -1,0 +1,314 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+// A fault strikes once.
+type fault struct {
+	kind string
+	// step is the moment: it strikes at the nth of them. Empty means that it
+	// strikes after a time.
+	step  string
+	nth   int
+	after time.Duration
+	// lasts is until it is healed.
+	lasts time.Duration
+	// waits makes a stop last longer than the lease by the wall clock, where
+	// otherwise the lease is made to have begun earlier.
+	waits bool
+
+	seen   int
+	struck bool
+}
+
+// A strike is a fault whose moment has come, elsewhere than in the run's own
+// goroutine.
+type strike struct {
+	fault   *fault
+	sidecar int
+	done    chan struct{}
+}
+
+const waitingEach = 33 // one of so many runs waits for a lease by the wall clock
+
+// plan draws what goes wrong.
+func (r *faultRun) plan() {
+	rnd := r.rnd
+	r.provider = faultProviders[rnd.IntN(len(faultProviders))]
+	r.timeout = []time.Duration{250 * time.Millisecond, 400 * time.Millisecond}[rnd.IntN(2)]
+	for range 1 + rnd.IntN(3) {
+		r.armed = append(r.armed, r.drawFault())
+	}
+	if r.seed%waitingEach == 7 {
+		r.armed = []*fault{{kind: "stop", step: r.drawStep(), nth: 1 + rnd.IntN(3), waits: true, lasts: r.timeout + leaseMargin + ageSlack}}
+	}
+	n := 3 + rnd.IntN(5)
+	for i := range n {
+		r.events = append(r.events, r.newEvent(i))
+	}
+}
+
+func (r *faultRun) plannedSidecars() int {
+	for _, f := range r.armed {
+		if f.kind == "stop" {
+			return faultSidecars
+		}
+	}
+	return 1 + int(r.seed/7%2)
+}
+
+// faultKinds by how often they are drawn.
+func (r *faultRun) faultKinds() []string {
+	kinds := []string{"kill", "kill", "kill", "kill", "stop", "stop", "terminate", "app down"}
+	if r.setup.store == "sqlite" || r.lane.clock != nil {
+		kinds = append(kinds, "clock forward", "clock back")
+	}
+	if r.setup.store != "sqlite" {
+		kinds = append(kinds, "store killed", "store killed", "store killed", "cut", "cut", "hold")
+	}
+	return kinds
+}
+
+// steps of a delivery at which something may be done to it.
+func (r *faultRun) steps() []string {
+	if r.setup.store == "sqlite" {
+		return []string{"", "about claim", "call", "effect", "about settle"}
+	}
+	return []string{"", "before claim", "after claim", "call", "effect", "before settle", "after settle"}
+}
+
+func (r *faultRun) drawStep() string { return r.steps()[r.rnd.IntN(len(r.steps()))] }
+
+func (r *faultRun) drawFault() *fault {
+	rnd := r.rnd
+	kinds := r.faultKinds()
+	f := &fault{kind: kinds[rnd.IntN(len(kinds))], nth: 1 + rnd.IntN(4)}
+	f.after = time.Duration(rnd.Int64N(int64(250 * time.Millisecond)))
+	f.lasts = time.Duration(rnd.Int64N(int64(150 * time.Millisecond)))
+	f.step = r.drawStep()
+	switch f.kind {
+	case "terminate", "app down":
+		f.step = ""
+	case "stop":
+		f.lasts = r.timeout + 2*ageSlack + f.lasts
+	case "cut", "hold":
+		for f.step == "" || f.step == "call" || f.step == "effect" {
+			f.step = r.drawStep()
+		}
+		f.lasts = time.Duration(rnd.Int64N(int64(2 * r.timeout)))
+	}
+	return f
+}
+
+// wrongCalls draws the calls of the app that go wrong.
+func (r *faultRun) wrongCalls() map[int]string {
+	wrong := map[int]string{}
+	for range r.rnd.IntN(4) {
+		wrong[r.rnd.IntN(2*len(r.events))] = faultyCalls[r.rnd.IntN(len(faultyCalls))]
+	}
+	return wrong
+}
+
+// at is called where a step is reached, and returns when what is to strike there
+// has. False: the connection is to be cut.
+func (r *faultRun) at(step string, sidecar int) bool {
+	f := r.reached(step)
+	if f == nil {
+		return true
+	}
+	switch f.kind {
+	case "cut":
+		r.tell(f, sidecar)
+		return false
+	case "hold":
+		r.tell(f, sidecar)
+		r.pause(nil, f.lasts)
+		return true
+	}
+	r.hand(f, sidecar)
+	return true
+}
+
+// soon is at, for a step of which only the neighbourhood is known.
+func (r *faultRun) soon(what string, sidecar int) {
+	step := map[string]string{"send": "about claim", "answer": "about settle"}[what]
+	if f := r.reached(step); f != nil {
+		go func() {
+			r.pause(nil, f.after/64) // up to 4 ms
+			r.hand(f, sidecar)
+		}()
+	}
+}
+
+// hand lets the run's goroutine strike, and waits until it has.
+func (r *faultRun) hand(f *fault, sidecar int) {
+	s := &strike{f, sidecar, make(chan struct{})}
+	select {
+	case r.strikes <- s:
+		<-s.done
+	case <-r.over:
+	}
+}
+
+// reached returns the fault that strikes now, if there is one.
+func (r *faultRun) reached(step string) *fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.disarmed {
+		return nil
+	}
+	for _, f := range r.armed {
+		if f.step == "" || f.step != step || f.struck {
+			continue
+		}
+		if f.seen++; f.seen == f.nth {
+			f.struck = true
+			return f
+		}
+	}
+	return nil
+}
+
+func (r *faultRun) struckAll() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range r.armed {
+		if !f.struck {
+			return false
+		}
+	}
+	return true
+}
+
+// digest is in every request that claims or puts, in hexadecimal, and in no
+// other.
+var digest = regexp.MustCompile(`[0-9a-f]{64}`)
+
+// seeStore finds the steps in what passes between a sidecar and its store.
+func (r *faultRun) seeStore(sidecar int, c *faultConn, toStore bool, data []byte) bool {
+	if !toStore {
+		if kind := c.asked(); kind != "" {
+			return r.at("after "+kind, sidecar)
+		}
+		return true
+	}
+	kind := ""
+	if bytes.Contains(data, []byte(r.route+"/")) {
+		switch {
+		case digest.Match(data):
+			kind = "claim"
+		case bytes.Contains(data, []byte("UPDATE")), bytes.HasPrefix(data, []byte("*7\r\n")):
+			kind = "settle"
+		}
+	}
+	c.ask(kind)
+	return kind == "" || r.at("before "+kind, sidecar)
+}
+
+func (r *faultRun) strikeNow(f *fault, sidecar int) {
+	r.mu.Lock()
+	f.struck = true
+	r.mu.Unlock()
+	r.strike(f, sidecar)
+}
+
+// tell counts a fault that strikes.
+func (r *faultRun) tell(f *fault, sidecar int) {
+	name := f.kind + ", " + cmp.Or(f.step, "at any time")
+	if f.waits {
+		name = "stop for a whole lease, " + f.step
+	}
+	r.note("FAULT %s: sidecar %d for %v", name, sidecar, f.lasts)
+	r.count(name)
+}
+
+// strike is of the run's own goroutine.
+func (r *faultRun) strike(f *fault, sidecar int) {
+	r.tell(f, sidecar)
+	s := r.sidecars[sidecar]
+	heal := r.now() + f.lasts
+	switch f.kind {
+	case "kill":
+		s.kill()
+		r.later(heal, func() { r.restart(s) })
+	case "terminate":
+		if s.stopped {
+			return
+		}
+		s.signal(syscall.SIGTERM)
+		r.later(heal, func() { s.kill(); r.restart(s) })
+	case "stop":
+		r.stop(f, s, heal)
+	case "app down":
+		r.app.down()
+		r.later(heal, func() {
+			if len(r.app.servers) == 0 {
+				r.app.up()
+			}
+		})
+	case "store killed":
+		r.killStore(heal)
+	case "clock forward":
+		r.jump(r.timeout + leaseMargin + time.Second)
+	case "clock back":
+		r.jump(-time.Hour)
+	}
+}
+
+// restart starts a sidecar that was killed; while another is stopped, not yet:
+// it may hold what the new one needs to start.
+func (r *faultRun) restart(s *faultSidecar) {
+	for _, other := range r.sidecars {
+		if other.stopped {
+			r.later(r.now()+50*time.Millisecond, func() { r.restart(s) })
+			return
+		}
+	}
+	if s.url() == "" {
+		s.start()
+	}
+}
+
+// stop keeps a sidecar from running until others have taken over what it had
+// claimed.
+func (r *faultRun) stop(f *fault, s *faultSidecar, heal time.Duration) {
+	s.signal(syscall.SIGSTOP)
+	if !f.waits {
+		for at := r.now() + r.timeout + ageSlack; at < heal; at += 50 * time.Millisecond {
+			r.later(at, r.age)
+		}
+	}
+	r.later(heal, func() {
+		r.note("sidecar %d: goes on", s.n)
+		s.signal(syscall.SIGCONT)
+	})
+}
+
+func (r *faultRun) killStore(heal time.Duration) {
+	if r.setup.store == "redis" {
+		r.lane.redis.Kill()
+		r.later(heal, r.lane.redis.Start)
+		return
+	}
+	r.lane.postgres.Kill()
+	r.later(heal, r.lane.postgres.Start)
+}
+
+// jump moves the store's clock.
+func (r *faultRun) jump(d time.Duration) {
+	var err error
+	if rows, ok := r.store.(*sqlFaults); ok && r.setup.store == "sqlite" {
+		// It reads the clock of the sidecar itself.
+		err = rows.shift(r.t.Context(), r.route, -d)
+	} else {
+		err = r.lane.clock.move(d)
+	}
+	if err != nil {
+		r.note("clock: %v", err)
+	}
+}
