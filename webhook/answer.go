@@ -126,6 +126,12 @@ func duplicate(stored *Answer) reply {
 	return rep
 }
 
+func inFlight(left time.Duration) reply {
+	rep := unavailable(OutcomeInFlight, "in_flight", nil)
+	rep.mark, rep.retryAfter = "in-flight", cmp.Or(left, retryAfter)
+	return rep
+}
+
 func dead(cause error) reply {
 	return reply{outcome: OutcomeDead, status: http.StatusOK, said: "dead", mark: "dead", err: cause}
 }

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/sha256"
 	"math/rand/v2"
 	"time"
 )
@@ -15,21 +14,37 @@ const (
 	lastPoll  = 250 * time.Millisecond
 )
 
-// claim asks the store for the event. While another copy is in flight it asks
-// again, for up to 2 s or half of the timeout: mostly the other copy is done
-// by then, and this one can be acknowledged instead of being sent again.
-func (d *inbound) claim(ctx context.Context) (Claim, error) {
-	req := ClaimRequest{
+// claim asks the store for the event, see patiently.
+func (d *inbound) claim(ctx context.Context) (c Claim, err error) {
+	err = d.patiently(ctx, func(ctx context.Context) (bool, error) {
+		c, err = d.m.cfg.Store.Claim(ctx, d.key, d.claimRequest())
+		return c.Status == InFlight, err
+	})
+	return c, err
+}
+
+func (d *inbound) claimRequest() ClaimRequest {
+	return ClaimRequest{
 		Lease:      d.m.cfg.Lease,
 		Retention:  d.m.cfg.Retention,
-		BodyDigest: sha256.Sum256(d.body),
+		BodyDigest: d.digest,
 		SameBody:   !d.verified.IDSigned,
 	}
-	c, err := d.claimOnce(ctx, req)
-	if err != nil || c.Status != InFlight {
-		return c, err
+}
+
+// patiently asks the store, and asks again while another copy is in flight, for
+// up to 2 s or half of the timeout in all: mostly the other copy is done by
+// then, and this one can be acknowledged instead of being sent again.
+func (d *inbound) patiently(ctx context.Context, ask func(context.Context) (inFlight bool, err error)) error {
+	once := func() (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, min(storeTimeout, d.m.cfg.Timeout))
+		defer cancel()
+		return ask(ctx)
 	}
-	giveUp := time.NewTimer(min(maxInFlightWait, d.m.cfg.Timeout/2))
+	if inFlight, err := once(); err != nil || !inFlight {
+		return err
+	}
+	giveUp := time.NewTimer(time.Until(d.patience))
 	defer giveUp.Stop()
 	var drained <-chan struct{}
 	if d.m.cfg.Drain != nil {
@@ -42,22 +57,16 @@ func (d *inbound) claim(ctx context.Context) (Claim, error) {
 		case <-poll.C:
 		case <-giveUp.C:
 			poll.Stop()
-			return c, nil
+			return nil
 		case <-drained:
 			poll.Stop()
-			return c, nil
+			return nil
 		case <-d.r.Context().Done():
 			poll.Stop()
-			return c, nil
+			return nil
 		}
-		if c, err = d.claimOnce(ctx, req); err != nil || c.Status != InFlight {
-			return c, err
+		if inFlight, err := once(); err != nil || !inFlight {
+			return err
 		}
 	}
-}
-
-func (d *inbound) claimOnce(ctx context.Context, req ClaimRequest) (Claim, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(storeTimeout, d.m.cfg.Timeout))
-	defer cancel()
-	return d.m.cfg.Store.Claim(ctx, d.key(), req)
 }

@@ -35,8 +35,13 @@ type Config struct {
 	Route string
 	// Verifier judges the messages. Required.
 	Verifier Verifier
-	// Store keeps what became of each event. Required. Routes may share one.
+	// Store keeps what became of each event. Required, unless there is an
+	// Inbox, whose Store it is then. Routes may share one.
 	Store Store
+	// Inbox keeps the messages themselves, and has them acknowledged before
+	// they are handled: see [InboxConfig]. Nil calls the handler while the
+	// provider waits.
+	Inbox *InboxConfig
 
 	// Timeout bounds the reading of the body, and then, anew, the rest of the
 	// delivery: waiting for another copy and the call of the handler. It is
@@ -70,13 +75,20 @@ type Config struct {
 	// duplicate is answered {"status":"duplicate"}. It is always on for a
 	// [Provider] that has ReplayAnswers.
 	ReplayAnswers bool
+	// DisableReplayGuard handles every message with an id of its own, also
+	// where the signature does not cover the id: see [Provider].ReplayGuard. For
+	// handlers that must act on several messages of the same bytes, such as
+	// GitHub's repository_dispatch, and have other means against replays.
+	DisableReplayGuard bool
 
 	// Drain ends the calls in flight when it ends, and refuses new ones. What
 	// was cut off is sent again by the provider, marked as maybe processed.
 	// Nil means never.
 	Drain context.Context
-	// OnEvent is told how each request ended, before the middleware returns,
-	// from any number of goroutines. Nil means nobody is told.
+	// OnEvent is told how each request ended, before the middleware returns, and
+	// how each attempt of Deliver ended, from any number of goroutines. With an
+	// Inbox an event is told at least twice: when it is accepted, and for each
+	// attempt, with Event.Inbox. Nil means nobody is told.
 	OnEvent func(context.Context, Event)
 	// Now is the clock for signatures and durations; leases run on the
 	// store's. Nil means time.Now.
@@ -110,6 +122,12 @@ func (c Config) withDefaults() (Config, error) {
 		c.Timeout = cmp.Or(p.Timeout, defaultTimeout)
 	}
 	c.ReplayAnswers = c.ReplayAnswers || p.ReplayAnswers
+	if c.Inbox != nil {
+		c.Inbox = c.Inbox.withDefaults(c.Timeout)
+		if c.Inbox.Store != nil {
+			c.Store = c.Inbox.Store
+		}
+	}
 	if c.Lease == 0 {
 		c.Lease = c.Timeout + leaseMargin
 	}
@@ -146,7 +164,13 @@ func (c Config) validate() error {
 	if c.Verifier == nil {
 		bad("Verifier", "", "is required")
 	}
-	if c.Store == nil {
+	if c.Inbox != nil {
+		var p Provider
+		if c.Verifier != nil {
+			p = c.Verifier.Provider()
+		}
+		c.Inbox.check(p, bad)
+	} else if c.Store == nil {
 		bad("Store", "", "is required")
 	}
 	switch {

@@ -29,6 +29,7 @@ func discordSpec() spec {
 			Tolerance:       defaultTolerance,
 			ReplayAnswers:   true,
 			RefusalStatus:   401,
+			AnswerUsed:      true,
 			Docs:            "https://discord.com/developers/docs/interactions/overview#setting-up-an-endpoint",
 		},
 		sources: sources{id: src[0], typ: src[1], elseType: src[2]},

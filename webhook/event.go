@@ -2,7 +2,7 @@ package webhook
 
 import "time"
 
-// Event tells how one request ended. It holds neither the body nor anything of
+// Event tells how one request ended, or one attempt of Deliver. It holds neither the body nor anything of
 // a secret. What was not reached is zero.
 type Event struct {
 	Route    string
@@ -15,6 +15,10 @@ type Event struct {
 	// bounded in length.
 	EventType  string
 	APIVersion string
+	// Inbox: an attempt of Deliver ended, or a step that it needs for one failed.
+	// Age is then how long the message had been kept when it was taken.
+	Inbox bool
+	Age   time.Duration
 	// SecretIndex is the position of the secret that matched, -1 until one did.
 	SecretIndex int
 	// Attempt and Fence are those of the claim, or of the one in the way.
@@ -24,7 +28,8 @@ type Event struct {
 	// UpstreamStatus is the handler's status, 0 when there was none or it does
 	// not count.
 	UpstreamStatus int
-	// Duration runs from the call of the middleware to its answer.
+	// Duration runs from the call of the middleware to its answer, or is that
+	// of the attempt.
 	Duration time.Duration
 	// Err is the cause, for a log: of a refusal, of a failed step of the
 	// store, or a *PanicError.
@@ -37,13 +42,19 @@ type Outcome string
 const (
 	// OutcomeProcessed: the handler succeeded and the event is done.
 	OutcomeProcessed Outcome = "processed"
-	// OutcomeDuplicate: the event was done already.
+	// OutcomeAccepted: the message is in the inbox, and was acknowledged.
+	OutcomeAccepted Outcome = "accepted"
+	// OutcomeDuplicate: the event was done already, or is in the inbox.
 	OutcomeDuplicate Outcome = "duplicate"
+	// OutcomeReplayed: the body was handled, or is in the inbox, under another
+	// id, and the signature does not cover ids. It was answered as a duplicate.
+	OutcomeReplayed Outcome = "replayed"
 	// OutcomeRetry: the handler answered in full with another status than 2xx.
 	// The event may be claimed again, marked as maybe processed.
 	OutcomeRetry Outcome = "retry"
 	// OutcomeDead: the handler answered with a status of DiscardStatuses, or
-	// had done so before.
+	// had done so before. With an inbox also: attempts or age are exhausted, which
+	// Err says as ErrExhausted.
 	OutcomeDead Outcome = "dead"
 	// OutcomeNotWritten: the handler reported that the request never reached
 	// the service behind it. The event may be claimed again.

@@ -15,6 +15,7 @@ func githubSpec() spec {
 			Deadline:        10 * time.Second,
 			Timeout:         8 * time.Second,
 			NeverRetries:    true,
+			ReplayGuard:     true,
 			Docs:            "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
 		},
 		sources: sources{id: src[0], typ: src[1]},

@@ -16,6 +16,8 @@ func linearSpec() spec {
 			Timeout:         4500 * time.Millisecond,
 			RetryHorizon:    8 * time.Hour,
 			Tolerance:       time.Minute,
+			ReplayGuard:     true,
+			SentAt:          "json:/webhookTimestamp",
 			Docs:            "https://linear.app/developers/webhooks#securing-webhooks",
 		},
 		sources: sources{id: src[0], typ: src[1]},

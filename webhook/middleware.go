@@ -1,15 +1,12 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,7 +30,10 @@ const (
 type Middleware struct {
 	cfg      Config
 	provider Provider
+	sentAt   pointer      // see Provider
+	order    source       // see InboxConfig
 	held     atomic.Int64 // bytes of bodies
+	wake     chan struct{}
 }
 
 // New returns a Middleware. Errors: every problem of cfg at once, each a
@@ -43,18 +43,27 @@ func New(cfg Config) (*Middleware, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Middleware{cfg: cfg, provider: cfg.Verifier.Provider()}, nil
+	m := &Middleware{cfg: cfg, provider: cfg.Verifier.Provider(), wake: make(chan struct{}, 1)}
+	m.provider.TopicHeader = http.CanonicalHeaderKey(m.provider.TopicHeader)
+	sentAt, _ := parseSource(m.provider.SentAt)
+	m.sentAt = sentAt.json
+	if cfg.Inbox != nil {
+		m.order, _ = parseSource(cfg.Inbox.Order)
+	}
+	return m, nil
 }
 
 // Wrap returns the handler of the route, which calls next for each event. It
-// looks at no path: mount it where the provider posts to.
+// looks at no path: mount it where the provider posts to. With Config.Inbox
+// next is called for what cannot wait alone: messages without an id, such as
+// Slack's commands.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := &inbound{
-			m: m, w: w, r: r, next: next,
+		d := &inbound{w: w, job: job{
+			m: m, next: next, r: r,
 			started: m.cfg.Now(),
 			event:   Event{Route: m.cfg.Route, Provider: m.provider.Name, SecretIndex: -1},
-		}
+		}}
 		defer d.letGo()
 		rep := d.handle()
 		rep.write(w, r)
@@ -64,21 +73,13 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 
 // inbound is one request on its way through the middleware.
 type inbound struct {
-	m       *Middleware
-	w       http.ResponseWriter
-	r       *http.Request
-	next    http.Handler
-	started time.Time
-	event   Event
-
-	body     []byte
-	held     int64 // bytes that count towards MaxBufferedBytes
-	verified Verified
-	id       string // the event id, bounded
-	deadline time.Time
+	job
+	w        http.ResponseWriter
+	held     int64  // bytes that count towards MaxBufferedBytes
+	digest   Digest // of what the body says
+	guard    guard
+	patience time.Time // until when copies in flight are waited for
 }
-
-func (d *inbound) key() string { return d.m.cfg.Route + "/" + d.id }
 
 // handle takes the request through all steps. Nothing is written to the client
 // before it returns.
@@ -96,29 +97,39 @@ func (d *inbound) handle() reply {
 	// effect, that was begun for it is brought to its end.
 	ctx := context.WithoutCancel(d.r.Context())
 	d.deadline = time.Now().Add(d.m.cfg.Timeout)
+	d.patience = time.Now().Add(min(maxInFlightWait, d.m.cfg.Timeout/2))
+	if d.m.cfg.Inbox != nil && !d.verified.NotDeduplicated {
+		return d.accept(ctx)
+	}
 	claim, err := d.claim(ctx)
 	if err != nil {
 		return unavailable(OutcomeStoreError, "webhook_store_unavailable", err)
 	}
-	d.event.Attempt, d.event.Fence, d.event.MaybeProcessed = claim.Attempt, claim.Fence, claim.MaybeProcessed
-	if claim.BodyChanged && claim.Status != OtherBody {
-		d.tell(OutcomeBodyChanged, nil)
+	d.note(claim)
+	if claim.Status != Claimed {
+		return d.known(claim)
 	}
-	switch claim.Status {
-	case Claimed:
-		return d.attempt(ctx, claim)
+	if rep, ok := d.passGuard(ctx, &claim); !ok {
+		return rep
+	}
+	return d.attempt(ctx, claim)
+}
+
+// known answers for an event that is not this request's to handle.
+func (d *inbound) known(c Claim) reply {
+	switch c.Status {
 	case Done:
-		return duplicate(claim.Answer)
+		return duplicate(c.Answer)
+	case Waiting: // durably, and handled without this copy
+		return duplicate(nil)
 	case Dead:
 		return dead(nil)
 	case OtherBody:
 		return d.refused("id_reuse", OutcomeIDReuse, nil)
 	case InFlight:
-		rep := unavailable(OutcomeInFlight, "in_flight", nil)
-		rep.mark, rep.retryAfter = "in-flight", claim.LeaseLeft
-		return rep
+		return inFlight(c.LeaseLeft)
 	}
-	return unavailable(OutcomeStoreError, "webhook_store_unavailable", errors.New("webhook: store returned an "+claim.Status.String()))
+	return unavailable(OutcomeStoreError, "webhook_store_unavailable", errors.New("webhook: store returned an "+c.Status.String()))
 }
 
 // readAndVerify touches neither the store nor the handler. What can be refused
@@ -134,7 +145,8 @@ func (d *inbound) readAndVerify() (reply, bool) {
 	if !ok {
 		return rep, false
 	}
-	v, err := d.m.cfg.Verifier.Verify(Message{Header: d.r.Header, Body: body, RawQuery: d.r.URL.RawQuery, Now: d.m.cfg.Now()})
+	msg := Message{Header: d.r.Header, Body: body, RawQuery: d.r.URL.RawQuery, Now: d.m.cfg.Now()}
+	v, err := d.m.cfg.Verifier.Verify(msg)
 	switch {
 	case errors.Is(err, ErrSecretUnavailable):
 		return unavailable(OutcomeSecretUnavailable, "webhook_secret_unavailable", err), false
@@ -149,48 +161,18 @@ func (d *inbound) readAndVerify() (reply, bool) {
 	case v.ID == "":
 		return d.refused("no_event_id", OutcomeNoEventID, ErrNoEventID), false
 	}
+	d.digest = d.m.contentDigest(msg)
+	if d.m.provider.ReplayGuard && !d.m.cfg.DisableReplayGuard && !v.IDSigned && !v.NotDeduplicated {
+		topic, err := d.m.topic(msg)
+		if err != nil {
+			return d.refused("no_event_id", OutcomeNoEventID, err), false
+		}
+		d.guard = newGuard(d.m.cfg.Route, topic, d.digest)
+	}
 	d.body, d.verified, d.id = body, v, boundedID(v.ID)
+	d.key = d.m.cfg.Route + "/" + d.id
 	d.event.EventID = d.id
 	return reply{}, true
-}
-
-// tell passes the event on, with what is known so far.
-func (d *inbound) tell(outcome Outcome, err error) {
-	e := d.event
-	e.Outcome, e.Err = outcome, err
-	e.Duration = d.m.cfg.Now().Sub(d.started)
-	d.m.cfg.OnEvent(d.r.Context(), e)
-}
-
-// request is what the handler gets: the provider's request, with our headers
-// in place of whatever came under their names, and the body rewound.
-func (d *inbound) request(ctx context.Context, claim Claim) *http.Request {
-	r := d.r.Clone(ctx)
-	for name := range r.Header {
-		if reserved(name) {
-			delete(r.Header, name)
-		}
-	}
-	r.Header["Idempotency-Key"] = []string{d.key()}
-	r.Header["Handrail-Request-Verified"] = []string{d.m.cfg.Route}
-	r.Header["Handrail-Webhook-Attempt"] = []string{strconv.Itoa(claim.Attempt)}
-	r.Header["Handrail-Webhook-Fence"] = []string{strconv.FormatInt(claim.Fence, 10)}
-	if claim.MaybeProcessed {
-		r.Header["Handrail-Webhook-Maybe-Processed"] = []string{"true"}
-	}
-	// GetBody stays nil: with it, and with an Idempotency-Key, http.Transport
-	// would send a request again by itself, unseen by the fence.
-	r.Body = io.NopCloser(bytes.NewReader(d.body))
-	r.ContentLength = int64(len(d.body))
-	r.TransferEncoding, r.Trailer = nil, nil
-	return r
-}
-
-// reserved reports whether a header is one that only the middleware sets,
-// written with hyphens or with the underscores that CGI takes for them.
-func reserved(name string) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	return name == "idempotency-key" || strings.HasPrefix(name, "handrail-")
 }
 
 const (
@@ -199,9 +181,10 @@ const (
 )
 
 // boundedID is id, or its digest when it is too long or not printable ASCII.
-// An id that looks like a digest is replaced too, so that the two never meet.
+// An id that looks like a digest, or like a guard, is replaced too, so that they
+// never meet.
 func boundedID(id string) string {
-	if printable(id) && len(id) <= maxIDBytes && !strings.HasPrefix(id, hashedID) {
+	if printable(id) && len(id) <= maxIDBytes && !strings.HasPrefix(id, hashedID) && !strings.HasPrefix(id, guardPrefix) {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))

@@ -15,6 +15,8 @@ func shopifySpec() spec {
 			Deadline:        5 * time.Second,
 			Timeout:         4500 * time.Millisecond,
 			RetryHorizon:    4 * time.Hour,
+			ReplayGuard:     true,
+			TopicHeader:     "X-Shopify-Topic",
 			Docs:            "https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
 		},
 		sources: sources{id: src[0], typ: src[1], apiVersion: src[2]},

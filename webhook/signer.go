@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,36 @@ func NewSigner(cfg VerifierConfig) (*Signer, error) {
 	return &Signer{spec: s, scheme: sc}, nil
 }
 
+// isSvix reports whether a message names its event in Svix's header.
+func (s *Signer) isSvix(m Message) bool {
+	return s.spec.Name == "standard" && len(m.Header[standardFamilies()[1].id]) > 0
+}
+
+// CanSignFresh returns nil when messages that a [Verifier] of cfg accepted can be
+// signed anew with the secrets of cfg, so that it accepts them once more: see
+// InboxConfig.Signer. Errors: a [*ConfigError] that says why not. Nothing of it
+// can be told from [NewSigner], which takes a public key for a private one of
+// the same length. It does not judge cfg in any other way.
+func CanSignFresh(cfg VerifierConfig) error {
+	no := func(field, value, reason string) error {
+		return &ConfigError{Field: field, Value: value, Reason: reason}
+	}
+	const asymmetric = "signs with a private key that nobody else holds: its messages cannot be signed anew"
+	switch cfg.Provider {
+	case "discord", "sendgrid":
+		return no("Provider", cfg.Provider, asymmetric)
+	case "linear":
+		return no("Provider", cfg.Provider, "says in the body when it was sent: no signature makes that anew")
+	case "standard":
+		for i, secret := range cfg.Secrets {
+			if strings.HasPrefix(secret, publicPrefix) {
+				return no(secretField(i), "", "is a public key, whose owner "+asymmetric)
+			}
+		}
+	}
+	return nil
+}
+
 // Sign returns the headers that a provider adds to a message, signed at m.Now.
 // Those that carry an id are taken over from m.Header, and when they are
 // absent name the event by the digest of its body. m is not changed.
@@ -47,7 +78,7 @@ func (s *Signer) Sign(m Message) (http.Header, error) {
 	if m.Header = m.Header.Clone(); m.Header == nil {
 		m.Header = http.Header{}
 	}
-	if name := s.spec.sources.id.header; name != "" {
+	if name := s.spec.sources.id.header; name != "" && !s.isSvix(m) {
 		id := s.spec.sources.id.inHeader(m.Header)
 		if id == "" {
 			id = digestID(string(m.Body))

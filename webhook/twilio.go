@@ -33,6 +33,7 @@ func twilioSpec() spec {
 			NeverRetries:    true,
 			ReplayAnswers:   true,
 			NeedsPublicURL:  true,
+			ReplayGuard:     true,
 			Docs:            "https://www.twilio.com/docs/usage/security#validating-requests",
 		},
 		sources: sources{id: src[0]},

@@ -60,6 +60,20 @@ type Provider struct {
 	// ReplayAnswers: the provider uses the answer, so a duplicate gets the one
 	// that was given first.
 	ReplayAnswers bool
+	// AnswerUsed: the provider uses the answer to every message, so that none can
+	// be acknowledged before it is handled.
+	AnswerUsed bool
+	// ReplayGuard: the signature covers the body but not the id, and perhaps no
+	// time, so that a message somebody captured is valid for ever under any id.
+	// The middleware remembers bodies then, beside ids: a body that was handled
+	// under one id is not handled under another.
+	ReplayGuard bool
+	// TopicHeader says what a body is about, where a provider sends the same body
+	// under several topics. The replay guard holds to a body and its topic.
+	TopicHeader string
+	// SentAt is where a body says when it was sent, "json:/pointer", if that
+	// changes with each retry: two bodies that differ by it alone are the same.
+	SentAt string
 	// NeedsPublicURL: the signature covers the URL, see
 	// VerifierConfig.PublicURL.
 	NeedsPublicURL bool

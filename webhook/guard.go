@@ -1,0 +1,228 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// The replay guard is for providers whose signature covers the body but not the
+// id: who has captured a message could send it again under an id of his own. A
+// second record in the same store, the guard, stands for the body (and, where a
+// provider sends one body under several topics, its topic). Done, it holds the
+// id that the body was handled under.
+//
+// In sync mode the event is claimed first, then the guard. The guard is claimed
+// once for the body, whatever ids it comes under: it is done before its event
+// is, and given back before its event is. A crash, or a step of the store that
+// fails, between two steps leaves this:
+//
+//	event claimed, no guard          both are free when the lease ends
+//	event and guard claimed          the same; the next attempt, under whatever
+//	                                 id, is marked as maybe processed
+//	guard done, event claimed        a copy under the same id goes on, marked. One
+//	                                 under another id waits, as in flight, for
+//	                                 the id that the guard names: the effect
+//	                                 has happened
+//	guard free, event claimed        (after a failure) the event's lease ends
+//
+// So a body is never free while the event that had its effect is not done, and
+// an event that failed for good does not keep its body: a message under another
+// id takes over, with the mark of the attempt before it.
+//
+// In inbox mode the guard is done before the message is kept, so that a message
+// that is kept has its guard. After a crash in between a copy under the same id
+// goes on, and one under another id waits. An id that is on record for another
+// body is refused before that, so that it cannot take the body of an event that
+// is still to come; where two messages under one id race, the record of the id
+// tells that its body was another, and the guard does not count.
+
+const guardPrefix = "replay:"
+
+// IsGuard reports whether a key of a [Store] is the middleware's own note of a
+// body, not an event: see [Provider].ReplayGuard.
+func IsGuard(key string) bool {
+	_, id, _ := strings.Cut(key, "/")
+	return strings.HasPrefix(id, guardPrefix)
+}
+
+// guard is the guard of one message. Without a key there is none.
+type guard struct {
+	key   string
+	fence int64
+	held  bool // claimed by this message, and not settled yet
+}
+
+func newGuard(route, topic string, body Digest) guard {
+	// Who reads a topic may do so whatever its case.
+	sum := digestOf([]byte(strings.ToLower(topic)), []byte{0}, body[:])
+	return guard{key: route + "/" + guardPrefix + hex.EncodeToString(sum[:])}
+}
+
+// close makes a guard that is held done, by the id of d.
+func (g *guard) close(ctx context.Context, d *inbound) error {
+	if !g.held {
+		return nil
+	}
+	err := d.m.cfg.Store.Complete(ctx, g.key, g.fence, &Answer{Status: http.StatusOK, ContentType: "text/plain", Body: []byte(d.id)})
+	g.held = err != nil
+	return err
+}
+
+// open gives a guard that is held back.
+func (g *guard) open(ctx context.Context, d *inbound, maybeProcessed bool) error {
+	if !g.held {
+		return nil
+	}
+	g.held = false
+	return d.m.cfg.Store.Release(ctx, g.key, g.fence, maybeProcessed)
+}
+
+// verdict is what a guard says of a message.
+type verdict uint8
+
+const (
+	verdictPass   verdict = iota + 1
+	verdictBusy           // the body is being handled, or was, under another id
+	verdictDone           // it was handled under another id
+	verdictStored         // it is in the inbox under another id
+	verdictDead
+)
+
+// ruling is a verdict with what belongs to it.
+type ruling struct {
+	verdict verdict
+	claim   Claim   // of the guard
+	answer  *Answer // of the event that the body was handled under
+}
+
+// askGuard claims the guard, or says what is in the way; see patiently.
+func (d *inbound) askGuard(ctx context.Context) (r ruling, err error) {
+	err = d.patiently(ctx, func(ctx context.Context) (bool, error) {
+		r, err = d.askGuardOnce(ctx)
+		return r.verdict == verdictBusy, err
+	})
+	return r, err
+}
+
+func (d *inbound) askGuardOnce(ctx context.Context) (ruling, error) {
+	c, err := d.m.cfg.Store.Claim(ctx, d.guard.key, ClaimRequest{
+		Lease: d.m.cfg.Lease, Retention: d.m.cfg.Retention, BodyDigest: sha256.Sum256([]byte(d.id)),
+	})
+	if err != nil {
+		return ruling{}, err
+	}
+	r := ruling{claim: c}
+	switch c.Status {
+	case Claimed:
+		d.guard.fence, d.guard.held = c.Fence, true
+		r.verdict = verdictPass
+	case InFlight:
+		r.verdict = verdictBusy
+	case Dead: // an operator's doing
+		r.verdict = verdictDead
+	case Done:
+		return d.askOwner(ctx, r)
+	default:
+		return ruling{}, errors.New("webhook: store returned an " + c.Status.String() + " guard")
+	}
+	return r, nil
+}
+
+// askOwner looks at the event that a guard which is done names.
+func (d *inbound) askOwner(ctx context.Context, r ruling) (ruling, error) {
+	if r.claim.Answer == nil {
+		// The store had no room for the id. The digest of the first is left.
+		r.verdict = verdictBusy
+		if !r.claim.BodyChanged {
+			r.verdict = verdictPass
+		}
+		return r, nil
+	}
+	owner := string(r.claim.Answer.Body)
+	if owner == d.id {
+		r.verdict = verdictPass
+		return r, nil
+	}
+	key := d.m.cfg.Route + "/" + owner
+	rec, err := d.m.cfg.Store.Lookup(ctx, key)
+	if err != nil {
+		return ruling{}, err
+	}
+	switch {
+	case rec.State != StateAbsent && rec.BodyDigest != d.digest:
+		r.verdict = verdictPass
+	case rec.State == StateDone:
+		r.verdict, r.answer = verdictDone, rec.Answer
+	case rec.State == StateDead:
+		r.verdict = verdictDead
+	default:
+		r.verdict = verdictBusy
+		kept, err := d.isKept(ctx, key)
+		if err != nil {
+			return ruling{}, err
+		}
+		if kept {
+			r.verdict = verdictStored
+		}
+	}
+	return r, nil
+}
+
+// isKept reports whether the message of key is in an inbox.
+func (d *inbound) isKept(ctx context.Context, key string) (bool, error) {
+	inbox, ok := d.m.cfg.Store.(Inbox)
+	if !ok {
+		return false, nil
+	}
+	entry, err := inbox.Entry(ctx, key)
+	if errors.Is(err, ErrUnknownDelivery) {
+		return false, nil
+	}
+	return entry.Kept != nil, err
+}
+
+// passGuard claims the guard for an event that was claimed. When it does not
+// pass, the event is settled as the one that its body was handled under.
+func (d *inbound) passGuard(ctx context.Context, claim *Claim) (reply, bool) {
+	if d.guard.key == "" {
+		return reply{}, true
+	}
+	r, err := d.askGuard(ctx)
+	if err == nil && r.verdict == verdictPass {
+		if d.guard.held && r.claim.MaybeProcessed {
+			claim.MaybeProcessed, d.event.MaybeProcessed = true, true
+		}
+		return reply{}, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	store := d.m.cfg.Store
+	switch {
+	case err != nil || r.verdict == verdictBusy:
+		err = errors.Join(err, store.Release(ctx, d.key, claim.Fence, false))
+	case r.verdict == verdictDead:
+		err = store.Kill(ctx, d.key, claim.Fence)
+	default:
+		err = store.Complete(ctx, d.key, claim.Fence, r.answer)
+	}
+	return d.guarded(r, err), false
+}
+
+// guarded answers a message that its guard did not let pass.
+func (d *inbound) guarded(r ruling, err error) reply {
+	switch {
+	case err != nil:
+		return unavailable(OutcomeStoreError, "webhook_store_unavailable", err)
+	case r.verdict == verdictBusy:
+		return inFlight(r.claim.LeaseLeft)
+	case r.verdict == verdictDead:
+		return dead(nil)
+	}
+	rep := duplicate(r.answer)
+	rep.outcome = OutcomeReplayed
+	return rep
+}
