@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -186,9 +187,13 @@ func (a *webhookAdmin) changeOne(ctx context.Context, w http.ResponseWriter, v *
 	return err == nil
 }
 
-// changeRoute makes c of the dead deliveries of a route. Those that are not dead
-// any more when their turn comes are left alone.
+// changeRoute makes c of the dead deliveries of a route, in its own store where it
+// is in force, so that it waits for no other. Those that are not dead any more when
+// their turn comes are left alone.
 func (a *webhookAdmin) changeRoute(ctx context.Context, w http.ResponseWriter, v *webhookView, c change, out *WebhooksChanged) (ok bool) {
+	if kind, inForce := v.routes[c.route]; inForce {
+		v.stores = slices.DeleteFunc(v.stores, func(s ledgerStore) bool { return s.kind != kind })
+	}
 	q := webhook.Query{Route: c.route, States: []webhook.State{webhook.StateDead}}
 	want := func() int { return min(changesAtOnce, c.limit-len(out.Deliveries)) }
 	seen := 0

@@ -1,0 +1,28 @@
+package sidecar
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/handrail-go/handrail/webhook"
+)
+
+// NewWebhookAdmin serves the admin API of deliveries over these stores, by kind,
+// with the kind of store that each route has. A nil store could not be opened.
+func NewWebhookAdmin(log *slog.Logger, routes map[string]string, kinds []string, stores []webhook.Store, wake func()) http.Handler {
+	a := &webhookAdmin{log: log, wake: wake, view: func(*http.Request) webhookView {
+		v := webhookView{routes: routes, hidden: map[string]bool{"X-Acme-Proof": true}}
+		for i, store := range stores {
+			var err error
+			if store == nil {
+				err = errors.New("could not be opened")
+			}
+			v.stores = append(v.stores, newLedgerStore(kinds[i], store, err))
+		}
+		return v
+	}}
+	mux := http.NewServeMux()
+	a.register(mux)
+	return mux
+}
