@@ -25,19 +25,19 @@ type MemoryConfig struct {
 	// answer that does not fit is not kept, its key is done all the same.
 	// Zero means 64 MiB.
 	MaxAnswerBytes int64
-	// Now is the store's clock. Nil means time.Now.
+	// Now is the store's clock. It must not call the store. Nil means time.Now.
 	Now func() time.Time
 }
 
-// Memory is a [Store], and its [Ledger], in the memory of one process: for tests, development and
-// handlers whose effect dies with the process. A restart forgets everything,
-// so whatever is delivered again after it is handled again.
+// Memory is a [Store] and its [Ledger] in the memory of one process: for tests,
+// development and handlers whose effect dies with the process. A restart forgets
+// everything, so whatever is delivered again after it is handled again.
 type Memory struct {
 	maxDeliveries  int
 	maxAnswerBytes int64
 	now            func() time.Time
 
-	mu          sync.Mutex
+	mu          sync.Mutex // held while the clock is read, so that steps are in its order
 	records     map[string]*memoryRecord
 	answerBytes int64
 	// nextExpiry is not above the earliest end of any retention, so that a
@@ -88,9 +88,9 @@ func (m *Memory) Claim(ctx context.Context, key string, req ClaimRequest) (Claim
 	if err := ctx.Err(); err != nil {
 		return Claim{}, err
 	}
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	r := m.live(key, now)
 	if r == nil {
 		if len(m.records) >= m.maxDeliveries && m.purge(now) == 0 {
@@ -157,9 +157,9 @@ func (m *Memory) settle(ctx context.Context, key string, fence int64, to State, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	r := m.live(key, now)
 	switch {
 	case r == nil || r.Fence != fence:
@@ -180,9 +180,9 @@ func (m *Memory) Lookup(ctx context.Context, key string) (Record, error) {
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	if r := m.live(key, now); r != nil {
 		return r.Record, nil
 	}
@@ -195,9 +195,9 @@ func (m *Memory) Purge(ctx context.Context) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	return m.purge(now), nil
 }
 

@@ -35,9 +35,9 @@ func (m *Memory) List(ctx context.Context, q Query) ([]Entry, string, error) {
 		after = afterMark + keys[q.Limit-1]
 	}
 	var page []Entry
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	for _, key := range keys {
 		if r := m.live(key, now); r != nil && q.Selects(key, r.State) {
 			page = append(page, r.entry(key))
@@ -51,9 +51,9 @@ func (m *Memory) selected(ctx context.Context, q Query, follows func(key string)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	var keys []string
 	for key, r := range m.records {
 		if now.Before(r.expiresAt) && follows(key) && q.Selects(key, r.State) {
@@ -107,9 +107,9 @@ func (m *Memory) operate(ctx context.Context, key string, do func(r *memoryRecor
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	r := m.live(key, now)
 	if r == nil {
 		return ErrUnknownDelivery

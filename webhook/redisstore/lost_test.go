@@ -17,6 +17,7 @@ import (
 	"github.com/handrail-go/handrail/internal/testenv"
 	"github.com/handrail-go/handrail/webhook"
 	"github.com/handrail-go/handrail/webhook/redisstore"
+	"github.com/handrail-go/handrail/webhook/webhooktest"
 )
 
 // wire stands between a client and its server. Lost is told of each script that
@@ -139,6 +140,26 @@ func TestClaimsExcludeEachOtherWhileTheWireLosesStepsAndAnswers(t *testing.T) {
 	wg.Wait()
 	if r, err := s.Lookup(t.Context(), "k"); err != nil || r.State != webhook.StateRetry || r.Fence != claimers*each {
 		t.Errorf("%+v, %v; want one to retry at fence %d", r, err, claimers*each)
+	}
+}
+
+// A claim is left out of those whose answers are lost: when its lease ends, and
+// others claim, before it is sent again, it claims twice, which no store does that
+// does one thing at a time. Nobody has heard of the first claim, and it has ended.
+func TestHistoriesAreLinearizableThoughTheWireLosesStepsAndAnswers(t *testing.T) {
+	server := testenv.Redis(t)
+	lossy := connect(t, options(server.Addr()))
+	f := fixture(t, connect(t, options(server.Addr())), newStore(t, lossy))
+	f.Another = func() webhook.Store { return newStore(t, lossy) }
+	f.Seed = rand.Uint64()
+	w := wireOf(lossy)
+	w.held = func(redis.Cmder) bool { return rand.IntN(8) == 0 }
+	const settling = 4 + 4 // the arguments of settle.lua after evalsha, hash, 1 and key
+	w.lost = func(cmd redis.Cmder) bool { return len(cmd.Args()) == settling && rand.IntN(8) == 0 }
+	unknown, err := webhooktest.Histories(t.Context(), f, func() {})
+	t.Logf("%d steps without an answer (seed %d)", unknown, f.Seed)
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -92,7 +92,8 @@ return redis.call('SET', KEYS[1], string.format('%s %.0f%s %.0f', head, lease - 
 func fixture(t *testing.T, client redis.UniversalClient, s webhook.Store) webhooktest.Fixture {
 	t.Helper()
 	masters(t, client, func(ctx context.Context, c *redis.Client) error { return c.FlushAll(ctx).Err() })
-	return webhooktest.Fixture{Store: s, Advance: func(d time.Duration) {
+	another := func() webhook.Store { return newStore(t, client) }
+	return webhooktest.Fixture{Store: s, Another: another, Advance: func(d time.Duration) {
 		masters(t, client, func(ctx context.Context, c *redis.Client) error {
 			keys, err := c.Keys(ctx, "*").Result()
 			for _, key := range keys {

@@ -20,11 +20,23 @@ type Fixture struct {
 	Store webhook.Store
 	// Advance lets d pass on the store's clock, without waiting: by moving
 	// the clock, or by moving what is stored into the past. d is a multiple
-	// of 10 s; no deadline of the suite is within 5 s of such a step.
+	// of 10 s; no deadline of the suite is within 5 s of such a step. Steps of
+	// the store may be under way; each is before it or after it as a whole.
 	Advance func(d time.Duration)
+	// Another opens one more handle on what Store keeps, as another process
+	// would. Nil: the store has one handle alone.
+	Another func() webhook.Store
 	// Seed is the seed of random runs. Zero: Run takes it from SeedVariable,
 	// else at random.
 	Seed uint64
+}
+
+// handles are two on one store, or twice the one that there is.
+func (f Fixture) handles() []webhook.Store {
+	if f.Another == nil {
+		return []webhook.Store{f.Store, f.Store}
+	}
+	return []webhook.Store{f.Store, f.Another()}
 }
 
 // Rule is one thing that every store keeps to.
@@ -38,7 +50,7 @@ type Rule struct {
 // Rules returns the rules of the suite. Each takes a fixture of its own.
 func Rules() []Rule {
 	var all []Rule
-	for _, group := range [][]Rule{claimRules, settleRules, bodyRules, retentionRules, concurrencyRules, modelRules} {
+	for _, group := range [][]Rule{claimRules, settleRules, bodyRules, retentionRules, concurrencyRules, modelRules, historyRules, copiesRules} {
 		all = append(all, group...)
 	}
 	return all
