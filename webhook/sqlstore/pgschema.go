@@ -29,6 +29,33 @@ var pgSchema = []string{`CREATE TABLE IF NOT EXISTS handrail.webhook_deliveries 
   answer_body     bytea    CHECK (octet_length(answer_body) <= 65536)
 );
 CREATE INDEX IF NOT EXISTS webhook_deliveries_expires_at ON handrail.webhook_deliveries (expires_at);
+`, `-- Keys are listed in their order, whatever the database's collation.
+ALTER TABLE handrail.webhook_deliveries
+  ALTER COLUMN event_key TYPE text COLLATE "C",
+  ADD COLUMN IF NOT EXISTS stored      smallint NOT NULL DEFAULT 0, -- 1: a message waits, or is claimed
+  ADD COLUMN IF NOT EXISTS route       text, -- this and what follows: of a message that is kept, else NULL
+  ADD COLUMN IF NOT EXISTS order_key   text COLLATE "C",
+  ADD COLUMN IF NOT EXISTS place       bigint,   -- among those of one order_key
+  ADD COLUMN IF NOT EXISTS held        smallint, -- 1: another one of its order_key is ahead
+  ADD COLUMN IF NOT EXISTS taken       integer,
+  ADD COLUMN IF NOT EXISTS received_at bigint,
+  ADD COLUMN IF NOT EXISTS begun_at    bigint,
+  ADD COLUMN IF NOT EXISTS due_at      bigint,
+  ADD COLUMN IF NOT EXISTS event_type  text,
+  ADD COLUMN IF NOT EXISTS body_bytes  bigint,
+  ADD COLUMN IF NOT EXISTS last_status integer,
+  ADD COLUMN IF NOT EXISTS last_reason text;
+CREATE INDEX IF NOT EXISTS webhook_deliveries_due ON handrail.webhook_deliveries (route, held, due_at) WHERE stored = 1;
+CREATE INDEX IF NOT EXISTS webhook_deliveries_order ON handrail.webhook_deliveries (route, order_key, held, place)
+  WHERE stored = 1 AND order_key <> '';
+CREATE INDEX IF NOT EXISTS webhook_deliveries_kept ON handrail.webhook_deliveries (route, stored, received_at)
+  WHERE place IS NOT NULL;
+CREATE TABLE IF NOT EXISTS handrail.webhook_messages (
+  event_key text  COLLATE "C" PRIMARY KEY,
+  head      bytea NOT NULL, -- all but the body: a byte for the version, then JSON
+  body      bytea NOT NULL CHECK (octet_length(body) <= 67108864)
+);
+ALTER TABLE handrail.webhook_messages ALTER COLUMN body SET STORAGE EXTERNAL;
 `}
 
 const (
@@ -45,7 +72,7 @@ ON CONFLICT (name) DO UPDATE SET version = excluded.version WHERE schema_version
 	grants = `-- For a role that does not own the tables:
 -- GRANT USAGE ON SCHEMA handrail TO app;
 -- GRANT SELECT ON handrail.schema_versions TO app;
--- GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries TO app;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries, handrail.webhook_messages TO app;
 `
 	// schemaLock is the advisory lock that those who make the tables hold.
 	schemaLock = 0x68616e647261696c // "handrail"
@@ -144,8 +171,8 @@ func migrate(ctx context.Context, conn *pgx.Conn) (version int, err error) {
 func allowed(ctx context.Context, conn *pgx.Conn) error {
 	var all bool
 	err := conn.QueryRow(ctx, `
-SELECT bool_and(has_table_privilege('handrail.webhook_deliveries', p))
-FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p`).Scan(&all)
+SELECT bool_and(has_table_privilege('handrail.' || t, p))
+FROM unnest(ARRAY['webhook_deliveries', 'webhook_messages']) AS t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p`).Scan(&all)
 	switch {
 	case err != nil:
 		return noRights(err)

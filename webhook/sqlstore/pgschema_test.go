@@ -24,7 +24,7 @@ func testPostgresRights(t *testing.T, server *testenv.PostgresServer) {
 	const grants = `
 GRANT USAGE ON SCHEMA handrail TO app;
 GRANT SELECT ON handrail.schema_versions TO app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries TO app;`
+GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries, handrail.webhook_messages TO app;`
 	tests := []struct {
 		rule, before string
 		want         error
@@ -37,6 +37,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON handrail.webhook_deliveries TO app;`
 		{"a schema that may not be used is none", sqlstore.DDL(), sqlstore.ErrNoRights},
 		{"a schema without the right to create tables is none", "CREATE SCHEMA handrail; GRANT USAGE ON SCHEMA handrail TO app", sqlstore.ErrNoRights},
 		{"the versions must be readable", sqlstore.DDL() + grants + "REVOKE SELECT ON handrail.schema_versions FROM app", sqlstore.ErrNoRights},
+		{"each right on the messages is needed", sqlstore.DDL() + grants + "REVOKE DELETE ON handrail.webhook_messages FROM app", sqlstore.ErrNoRights},
 		{"each right on the deliveries is needed", sqlstore.DDL() + grants + "REVOKE DELETE ON handrail.webhook_deliveries FROM app", sqlstore.ErrNoRights},
 	}
 	for _, tt := range tests {

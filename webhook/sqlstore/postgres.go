@@ -41,20 +41,20 @@ const (
 // is not now(), which is the time at which the transaction began.
 const pgNow = "(SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
 
-var pgDialect = dialect{now: pgNow, table: "handrail.webhook_deliveries"}
+// The rows of ClaimTx are no deliveries of a Store.
+var pgDialect = dialect{
+	now: pgNow, table: "handrail.webhook_deliveries", messages: "handrail.webhook_messages",
+	own:  `NOT (event_key >= '\tx/' AND event_key < '\tx0')`,
+	text: escape, plain: unescape,
+}
 
 // pgPurge looks again at each row when it is locked: a claim may have brought it
 // back to life since it was found. Rows that others hold are left for next time.
 const pgPurge = `
 DELETE FROM {table} WHERE event_key = ANY (ARRAY(
   SELECT event_key FROM {table} WHERE expires_at <= {now}
-  ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)) AND expires_at <= {now}`
-
-func pgQueries() queries {
-	q := pgDialect.render()
-	q.purge = pgDialect.fill(pgPurge)
-	return q
-}
+  ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)) AND expires_at <= {now}
+RETURNING event_key, place IS NOT NULL`
 
 // ErrReadOnly is returned by Check while the server takes no writes, as a
 // standby does.
@@ -141,18 +141,12 @@ func (db *postgresDB) claim(ctx context.Context, key string, req webhook.ClaimRe
 			return nil
 		}
 		c, err = scanClaim(conn.QueryRow(ctx, db.q.claim, claimArgs(escape(key), req)...).Scan, req)
+		if err == nil && c.Status == 0 {
+			_, err = conn.Exec(ctx, db.q.evict, escape(key))
+		}
 		return err
 	})
 	return c, err
-}
-
-func (db *postgresDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error) {
-	status, contentType, body := columns(answer)
-	if answer != nil {
-		contentType = escape(answer.ContentType)
-	}
-	n, err := db.exec(ctx, db.q.settle, escape(key), fence, int64(to), flag(maybe), status, contentType, body)
-	return n == 1, err
 }
 
 func (db *postgresDB) get(ctx context.Context, key string) (row, error) {
@@ -162,19 +156,6 @@ func (db *postgresDB) get(ctx context.Context, key string) (row, error) {
 		return err
 	})
 	return r, err
-}
-
-func (db *postgresDB) purge(ctx context.Context, limit int64) (int64, error) {
-	return db.exec(ctx, db.q.purge, limit)
-}
-
-func (db *postgresDB) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
-	err = db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, query, args...)
-		n = tag.RowsAffected()
-		return err
-	})
-	return n, err
 }
 
 func (db *postgresDB) check(ctx context.Context) error {

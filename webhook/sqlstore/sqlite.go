@@ -19,7 +19,16 @@ import (
 // sqliteDialect: 'now' is fixed within a step of a statement.
 var sqliteDialect = dialect{
 	now:   "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
-	table: "handrail_deliveries",
+	table: "handrail_deliveries", messages: "handrail_messages", own: "true",
+	text: asItIs, plain: asItIs,
+}
+
+func asItIs(s string) string { return s }
+
+func sqliteQueries() queries {
+	q := sqliteDialect.render()
+	q.mark, q.unmark, q.next, q.end = escape, unescape, "\x00", []byte{0} // no text is above a blob
+	return q
 }
 
 // sqliteSchema holds the steps of the schema: applied in order, counted by
@@ -40,7 +49,29 @@ CREATE TABLE handrail_deliveries (
   answer_type     TEXT,
   answer_body     BLOB
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX handrail_deliveries_expires_at ON handrail_deliveries (expires_at);`}
+CREATE INDEX handrail_deliveries_expires_at ON handrail_deliveries (expires_at);`, `
+ALTER TABLE handrail_deliveries ADD COLUMN stored INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE handrail_deliveries ADD COLUMN route TEXT;
+ALTER TABLE handrail_deliveries ADD COLUMN order_key TEXT;
+ALTER TABLE handrail_deliveries ADD COLUMN place INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN held INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN taken INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN received_at INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN begun_at INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN due_at INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN event_type TEXT;
+ALTER TABLE handrail_deliveries ADD COLUMN body_bytes INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN last_status INTEGER;
+ALTER TABLE handrail_deliveries ADD COLUMN last_reason TEXT;
+CREATE INDEX handrail_deliveries_due ON handrail_deliveries (route, held, due_at) WHERE stored = 1;
+CREATE INDEX handrail_deliveries_order ON handrail_deliveries (route, order_key, held, place)
+  WHERE stored = 1 AND order_key <> '';
+CREATE INDEX handrail_deliveries_kept ON handrail_deliveries (route, stored, received_at) WHERE place IS NOT NULL;
+CREATE TABLE handrail_messages (
+  event_key TEXT NOT NULL UNIQUE,
+  head      BLOB NOT NULL,
+  body      BLOB NOT NULL
+) STRICT;`}
 
 // ErrSchemaNewer is returned for a database that a later version has written.
 var ErrSchemaNewer = errors.New("sqlstore: the database has a newer schema than this program knows")
@@ -93,7 +124,7 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 		}
 		return nil
 	}
-	return &Store{db: &sqliteDB{read: read, writer: &sqliteWriter{db: write}, q: sqliteDialect.render(), present: present}}, nil
+	return &Store{db: &sqliteDB{read: read, writer: &sqliteWriter{db: write}, q: sqliteQueries(), present: present}}, nil
 }
 
 func sqliteURI(path string, more url.Values) string {

@@ -39,6 +39,9 @@ func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimReque
 	err := db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var err error
 		c, err = scanClaim(tx.QueryRowContext(ctx, db.q.claim, claimArgs(key, req)...).Scan, req)
+		if err == nil && c.Status == 0 {
+			_, err = db.remove(ctx, tx, db.q.evict, key)
+		}
 		return err
 	})
 	if err != nil {
@@ -47,35 +50,8 @@ func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimReque
 	return c, nil
 }
 
-func (db *sqliteDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error) {
-	if err := db.present(); err != nil {
-		return false, err
-	}
-	status, contentType, body := columns(answer)
-	n, err := db.exec(ctx, db.q.settle, key, fence, int64(to), flag(maybe), status, contentType, body)
-	return n == 1, err
-}
-
 func (db *sqliteDB) get(ctx context.Context, key string) (row, error) {
 	return scanRow(db.read.QueryRowContext(ctx, db.q.get, key).Scan)
-}
-
-func (db *sqliteDB) purge(ctx context.Context, limit int64) (int64, error) {
-	return db.exec(ctx, db.q.purge, limit)
-}
-
-// exec runs one statement that changes rows, and returns how many.
-func (db *sqliteDB) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	var n int64
-	err := db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		n, err = res.RowsAffected()
-		return err
-	})
-	return n, err
 }
 
 func (db *sqliteDB) check(ctx context.Context) error {

@@ -11,7 +11,8 @@ import (
 	"github.com/handrail-go/handrail/webhook"
 )
 
-// Store keeps deliveries in a SQL database. It implements [webhook.Store].
+// Store keeps deliveries in a SQL database. It implements [webhook.Store],
+// [webhook.Ledger] and [webhook.Inbox].
 //
 // Safety: one value serves any number of goroutines, and any number of values
 // and processes may serve one database. Whoever opened it closes it.
@@ -22,12 +23,25 @@ type database interface {
 	// claim says what became of the request: claimed, or why not. Status 0:
 	// another claimer came in between, ask again.
 	claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error)
-	// settle ends the claim with that fence; false when there is none.
-	settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, error)
+	// settle ends the claim with that fence; when there is none it says what there
+	// is.
+	settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (bool, kept, error)
 	// get returns the row of key; the zero row when there is none.
 	get(ctx context.Context, key string) (row, error)
 	// purge deletes up to limit rows past their retention.
 	purge(ctx context.Context, limit int64) (int64, error)
+
+	// words are the statements.
+	words() *queries
+	// look runs f, which changes nothing and waits for nobody.
+	look(ctx context.Context, f func(ctx context.Context, s session) error) error
+	// change runs f as one step: what of it changes something is one statement, or
+	// all of it happens or nothing. Where order is not empty, it waits for others
+	// that do so with that order of the route.
+	change(ctx context.Context, route, order string, f func(ctx context.Context, s session) error) error
+	// takeDue claims messages of a route that are due, the first of them due first.
+	takeDue(ctx context.Context, route string, limit int, lease int64) ([]takenRow, error)
+
 	// check reports whether all of the above can be done.
 	check(ctx context.Context) error
 	close() error
@@ -88,19 +102,12 @@ func (s *Store) Kill(ctx context.Context, key string, fence int64) error {
 }
 
 func (s *Store) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) error {
-	settled, err := s.db.settle(ctx, key, fence, to, maybe, answer)
-	if err != nil {
+	settled, k, err := s.db.settle(ctx, key, fence, to, maybe, answer)
+	switch {
+	case err != nil:
 		return failed(to.String(), err)
-	}
-	if settled {
+	case settled, k.State == to && k.Fence == fence: // now, or said before
 		return nil
-	}
-	r, err := s.db.get(ctx, key)
-	if err != nil {
-		return failed(to.String(), err)
-	}
-	if r.State == to && r.Fence == fence {
-		return nil // said before
 	}
 	return webhook.ErrStaleFence
 }
@@ -170,6 +177,7 @@ func failed(step string, err error) error {
 type row struct {
 	webhook.Record
 	leaseLeft time.Duration
+	stored    bool // a message of it waits, or is claimed
 }
 
 // claim says why the row cannot be claimed; status 0 when it can.
@@ -187,6 +195,8 @@ func (r row) claim(req webhook.ClaimRequest) webhook.Claim {
 		c.Status, c.Answer = webhook.Done, r.Answer
 	case r.State == webhook.StateDead:
 		c.Status = webhook.Dead
+	case r.stored:
+		c.Status = webhook.Waiting
 	case r.State == webhook.StateClaimed && r.leaseLeft > 0:
 		c.Status, c.LeaseLeft = webhook.InFlight, r.leaseLeft
 	}
@@ -220,21 +230,23 @@ func ignoreNone(err error) error {
 	return err
 }
 
-// scanRow reads the columns of getRow, as either driver hands them out; the zero
-// row when there is none.
-func scanRow(from func(dest ...any) error) (row, error) {
+// scanRow reads the columns of getRow, as either driver hands them out, and those
+// after them; the zero row when there is none.
+func scanRow(from func(dest ...any) error, more ...any) (row, error) {
 	var (
 		r                         row
 		state, maybe, leaseLeftMS int64
+		stored                    int64
 		digest, body              []byte
 		status                    sql.NullInt64
 		contentType               sql.NullString
 	)
-	err := from(&state, &r.Fence, &r.Attempt, &maybe, &digest, &leaseLeftMS, &status, &contentType, &body)
+	dest := []any{&state, &r.Fence, &r.Attempt, &maybe, &digest, &leaseLeftMS, &status, &contentType, &body, &stored}
+	err := from(append(dest, more...)...)
 	if err != nil {
 		return row{}, ignoreNone(err)
 	}
-	r.State, r.MaybeProcessed = webhook.State(state), maybe != 0
+	r.State, r.MaybeProcessed, r.stored = webhook.State(state), maybe != 0, stored != 0
 	r.leaseLeft = time.Duration(leaseLeftMS) * time.Millisecond
 	copy(r.BodyDigest[:], digest)
 	if status.Valid {
