@@ -55,7 +55,11 @@ func TestSQLite(t *testing.T) {
 	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
 		path := filepath.Join(t.TempDir(), "d.sqlite")
 		s, db := open(t, path), raw(t, path)
-		return webhooktest.Fixture{Store: s, Advance: func(d time.Duration) { age(t, db, d) }}
+		return webhooktest.Fixture{
+			Store:   s,
+			Another: func() webhook.Store { return open(t, path) },
+			Advance: func(d time.Duration) { age(t, db, d) },
+		}
 	})
 }
 
