@@ -50,12 +50,12 @@ func (s pgSession) each(ctx context.Context, read func(from func(dest ...any) er
 }
 
 // sqlSession is a session on a pool or in a transaction of database/sql.
-type sqlSession struct {
-	db interface {
-		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-	}
+type sqlSession struct{ db querier }
+
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 func (s sqlSession) exec(ctx context.Context, query string, args ...any) (int64, error) {

@@ -102,8 +102,8 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
-	// One connection: writers of this process queue here, in order, instead
-	// of in SQLite's lock, which is polled.
+	// One connection: steps of this process queue for it, in order, instead of
+	// for SQLite's lock, which is polled.
 	write.SetMaxOpenConns(1)
 	if err := startSQLite(ctx, write); err != nil {
 		return nil, errors.Join(err, write.Close())
@@ -114,17 +114,21 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	}
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
+	db, err := compileSQLite(ctx, read, write)
+	if err != nil {
+		return nil, errors.Join(err, read.Close(), write.Close())
+	}
 	opened, err := os.Stat(path)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlstore: %w", err), read.Close(), write.Close())
 	}
-	present := func() error {
+	db.present = func() error {
 		if now, err := os.Stat(path); err != nil || !os.SameFile(opened, now) {
 			return ErrFileGone
 		}
 		return nil
 	}
-	return &Store{db: &sqliteDB{read: read, writer: &sqliteWriter{db: write}, q: sqliteQueries(), present: present}}, nil
+	return &Store{db: db}, nil
 }
 
 func sqliteURI(path string, more url.Values) string {

@@ -11,11 +11,24 @@ import (
 // sqliteDB is the steps of a Store in SQLite.
 type sqliteDB struct {
 	read   *sql.DB
+	reads  compiled // for read
 	writer *sqliteWriter
 	q      queries
 	// present returns an error when what the connections have open is no longer
 	// what a restart would open.
 	present func() error
+}
+
+// compileSQLite compiles the statements of the steps that every delivery takes.
+func compileSQLite(ctx context.Context, read, write *sql.DB) (*sqliteDB, error) {
+	q := sqliteQueries()
+	reads, err := compile(ctx, read, []string{q.get, q.due, q.message})
+	if err != nil {
+		return nil, err
+	}
+	writer, err := newSQLiteWriter(ctx, write, q.claim, q.evict, q.settle, q.kept,
+		q.put, q.putMessage, q.due, q.take, q.complete, q.deleteMessage, q.promote)
+	return &sqliteDB{read: read, reads: reads, writer: writer, q: q}, err
 }
 
 func (db *sqliteDB) claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
@@ -38,7 +51,7 @@ func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimReque
 	var c webhook.Claim
 	err := db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var err error
-		c, err = scanClaim(tx.QueryRowContext(ctx, db.q.claim, claimArgs(key, req)...).Scan, req)
+		c, err = scanClaim(db.writer.in(tx).row(ctx, db.q.claim, claimArgs(key, req)...).Scan, req)
 		if err == nil && c.Status == 0 {
 			_, err = db.remove(ctx, tx, db.q.evict, key)
 		}
@@ -50,8 +63,13 @@ func (db *sqliteDB) take(ctx context.Context, key string, req webhook.ClaimReque
 	return c, nil
 }
 
+// reading is a session of any of the connections that read.
+func (db *sqliteDB) reading() sqlSession {
+	return sqlSession{compiledQuerier{db.read, db.reads}}
+}
+
 func (db *sqliteDB) get(ctx context.Context, key string) (row, error) {
-	return scanRow(db.read.QueryRowContext(ctx, db.q.get, key).Scan)
+	return scanRow(db.reading().row(ctx, db.q.get, key).Scan)
 }
 
 func (db *sqliteDB) check(ctx context.Context) error {

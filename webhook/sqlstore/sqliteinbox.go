@@ -11,14 +11,14 @@ import (
 func (db *sqliteDB) words() *queries { return &db.q }
 
 func (db *sqliteDB) look(ctx context.Context, f func(ctx context.Context, s session) error) error {
-	return f(ctx, sqlSession{db.read})
+	return f(ctx, db.reading())
 }
 
 func (db *sqliteDB) change(ctx context.Context, _, _ string, f func(ctx context.Context, s session) error) error {
 	if err := db.present(); err != nil {
 		return err
 	}
-	return db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return f(ctx, sqlSession{tx}) })
+	return db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return f(ctx, db.writer.in(tx)) })
 }
 
 func (db *sqliteDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (settled bool, k kept, err error) {
@@ -46,7 +46,7 @@ func (db *sqliteDB) purge(ctx context.Context, limit int64) (n int64, err error)
 // remove runs a statement that deletes deliveries, and deletes their messages.
 func (db *sqliteDB) remove(ctx context.Context, tx *sql.Tx, query string, arg any) (n int64, err error) {
 	var withMessage []string
-	s := sqlSession{tx}
+	s := db.writer.in(tx)
 	err = s.each(ctx, func(from func(dest ...any) error) error {
 		var key string
 		var has bool
@@ -72,12 +72,12 @@ func (db *sqliteDB) takeDue(ctx context.Context, route string, limit int, lease 
 	if err := db.present(); err != nil {
 		return nil, err
 	}
-	if due, err := db.due(ctx, sqlSession{db.read}, route, 1); err != nil || len(due) == 0 {
+	if due, err := db.due(ctx, db.reading(), route, 1); err != nil || len(due) == 0 {
 		return nil, err
 	}
 	var claimed []takenRow
 	err := db.writer.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		s := sqlSession{tx}
+		s := db.writer.in(tx)
 		due, err := db.due(ctx, s, route, limit)
 		if err != nil {
 			return err
@@ -97,7 +97,7 @@ func (db *sqliteDB) takeDue(ctx context.Context, route string, limit int, lease 
 	}
 	taken := claimed[:0]
 	for _, t := range claimed {
-		err := db.read.QueryRowContext(ctx, db.q.message, t.key).Scan(&t.head, &t.body)
+		err := db.reading().row(ctx, db.q.message, t.key).Scan(&t.head, &t.body)
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // settled by the attempt before
 			continue

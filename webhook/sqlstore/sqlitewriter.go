@@ -24,12 +24,20 @@ const (
 // that comes with it, and hands both to the one who has waited longest; when
 // nobody waits, it commits for all. A step that is alone waits for nobody.
 type sqliteWriter struct {
-	db *sql.DB // one connection
+	db     *sql.DB // one connection
+	writes compiled
 
 	mu      sync.Mutex
 	taken   bool          // the turn is somebody's
 	waiting []chan *batch // for the turn, oldest first; each has room for what it gets
 }
+
+// What SQLite is told around a step that joins others.
+const (
+	savepoint = "SAVEPOINT step"
+	release   = "RELEASE step"
+	rollback  = "ROLLBACK TO step"
+)
 
 // batch is a transaction of several steps. Whoever has the turn has it; the
 // others wait for done.
@@ -45,6 +53,18 @@ type batch struct {
 
 // errUndone: a step was undone by the failure of another.
 var errUndone = errors.New("undone with another step")
+
+// newSQLiteWriter writes through db, which has one connection. queries are what
+// most steps run.
+func newSQLiteWriter(ctx context.Context, db *sql.DB, queries ...string) (*sqliteWriter, error) {
+	writes, err := compile(ctx, db, append(queries, savepoint, release))
+	return &sqliteWriter{db: db, writes: writes}, err
+}
+
+// in is a session in the transaction of a step.
+func (w *sqliteWriter) in(tx *sql.Tx) sqlSession {
+	return sqlSession{compiledQuerier{tx, w.writes}}
+}
 
 // write takes step in a transaction that holds the write lock from its beginning,
 // and returns nil once that is committed. After an error of step nothing of it
@@ -163,7 +183,7 @@ func (w *sqliteWriter) take(ctx context.Context, b *batch, step func(ctx context
 		w.pass(b)
 	}()
 	if !first {
-		if _, err := b.tx.ExecContext(ctx, "SAVEPOINT step"); err != nil {
+		if _, err := w.in(b.tx).exec(ctx, savepoint); err != nil {
 			return err
 		}
 	}
@@ -171,7 +191,7 @@ func (w *sqliteWriter) take(ctx context.Context, b *batch, step func(ctx context
 		return err
 	}
 	if !first {
-		if _, err := b.tx.ExecContext(ctx, "RELEASE step"); err != nil {
+		if _, err := w.in(b.tx).exec(ctx, release); err != nil {
 			return err
 		}
 	}
@@ -185,7 +205,7 @@ func (w *sqliteWriter) take(ctx context.Context, b *batch, step func(ctx context
 // disk is one.
 func (b *batch) undo(ctx context.Context, first bool) {
 	if !first {
-		_, err := b.tx.ExecContext(ctx, "ROLLBACK TO step; RELEASE step")
+		_, err := b.tx.ExecContext(ctx, rollback+";"+release)
 		if err == nil {
 			return
 		}
