@@ -16,7 +16,7 @@ import (
 var outcomes = []struct{ outcome, text string }{
 	{sidecar.OutcomeDue, "delivered again: the message is kept"},
 	{sidecar.OutcomeAwaitsProvider, "to retry: no message is kept, so the next copy that the provider sends is attempted"},
-	{sidecar.OutcomeNoRoute, "not delivered yet: the message is kept, but no route of that name has this store"},
+	{sidecar.OutcomeNoRoute, "not delivered yet: the message is kept, but its route has not mode inbox, or another store"},
 	{sidecar.OutcomeDeleted, "deleted: the message is gone, and copies of the event are not handled"},
 	{sidecar.OutcomeStopped, "stopped: copies of the event are not handled; no message was kept"},
 	{sidecar.OutcomeNothingKept, "unchanged: it is dead, and nothing is kept of it"},
@@ -186,10 +186,14 @@ func (c *command) changeRoute(a asker, path string, limit int, in func(after str
 		c.printOutcomes(out.Deliveries)
 		changed += len(out.Deliveries)
 		failed = addErrors(failed, out.Errors)
-		if after = out.After; after == "" || changed >= limit {
+		if out.After == "" || changed >= limit {
 			fmt.Fprintf(c.stdout, "%d in all\n", changed)
 			return storeErrors(failed)
 		}
+		if after == out.After {
+			break
+		}
+		after = out.After
 	}
 	return endless()
 }

@@ -109,6 +109,9 @@ func (a asker) deliveries(route, state string, limit int) (deliveryList, error) 
 			all.Deliveries = all.Deliveries[:min(limit, len(all.Deliveries))]
 			return all, nil
 		}
+		if after == page.After {
+			break
+		}
 		after = page.After
 	}
 	return all, endless()

@@ -121,7 +121,7 @@ type WebhookPurge struct {
 // What became of a delivery by a replay or a purge.
 const (
 	OutcomeDue            = "due"             // its message is kept, and delivered again
-	OutcomeNoRoute        = "no_route"        // the same, once a route of this name has that store
+	OutcomeNoRoute        = "no_route"        // the same, once its route has mode inbox and that store
 	OutcomeAwaitsProvider = "awaits_provider" // the next copy that its provider sends is attempted
 	OutcomeDeleted        = "deleted"         // its message was deleted
 	OutcomeStopped        = "stopped"         // no message was kept; copies are not handled any more
@@ -245,8 +245,8 @@ func stateOf(e *webhook.Entry) string {
 // listed reports whether key is one of an event, and not of the guard against
 // replays, nor one that no route has made.
 func listed(key string) bool {
-	route, id, ok := strings.Cut(key, "/")
-	return ok && route != "" && len(key) <= maxWebhookKey && !strings.HasPrefix(id, "replay:")
+	route, _, ok := strings.Cut(key, "/")
+	return ok && route != "" && len(key) <= maxWebhookKey && !webhook.IsGuard(key)
 }
 
 // utc is t for an answer; zero stays zero.

@@ -111,7 +111,7 @@ func revive(ctx context.Context, v *webhookView, s *ledgerStore, e *webhook.Entr
 	switch {
 	case e.Kept == nil:
 		return OutcomeAwaitsProvider, nil
-	case v.routes[d.Route] != s.kind:
+	case v.routes[d.Route] != s.kind || !v.delivers[d.Route]:
 		return OutcomeNoRoute, nil
 	}
 	return OutcomeDue, nil

@@ -28,6 +28,7 @@ func TestAChangeByKey(t *testing.T) {
 		{"a dead one without awaits its provider", sidecar.WebhookReplayPath, "stripe/evt_dead_without", 200, "awaits_provider", "retry", false},
 		{"one that waits is due at once", sidecar.WebhookReplayPath, "stripe/evt_waiting", 200, "due", "waiting", true},
 		{"one in a store that its route has not any more is not delivered", sidecar.WebhookReplayPath, "github/1", 200, "no_route", "waiting", false},
+		{"nor is one of a route that has not mode inbox any more", sidecar.WebhookReplayPath, "sync/1", 200, "no_route", "waiting", false},
 		{"one to retry needs no replay", sidecar.WebhookReplayPath, "stripe/evt_retry", 409, "the delivery is retry: ", "retry", false},
 		{"nor does one that is under way", sidecar.WebhookReplayPath, "stripe/evt_claimed", 409, "the delivery is claimed: ", "claimed", false},
 		{"one that is done is not attempted again", sidecar.WebhookReplayPath, "stripe/evt_done", 409, "wrong_state", "done", false},
@@ -42,7 +43,9 @@ func TestAChangeByKey(t *testing.T) {
 		{"what is done stays done", sidecar.WebhookPurgePath, "stripe/evt_done", 409, "wrong_state", "done", false},
 	} {
 		t.Run(tt.path+": "+tt.rule, func(t *testing.T) {
-			a := adminOver(t, "stripe sqlite github memory", map[string]webhook.Store{"sqlite": ofEachState(), "memory": newMemory(t)})
+			sqlite := ofEachState()
+			sqlite.entries["sync/1"] = entry("sync/1", webhook.StateDead, true)
+			a := adminOver(t, "stripe sqlite sync sqlite github memory", map[string]webhook.Store{"sqlite": sqlite, "memory": newMemory(t)})
 			status, body := a.ask("POST", tt.path, fmt.Sprintf(`{"key":%q}`, tt.key))
 			if status != tt.status || !strings.Contains(body, tt.want) {
 				t.Errorf("%d %s, want %d with %q", status, body, tt.status, tt.want)

@@ -9,10 +9,11 @@ import (
 )
 
 // NewWebhookAdmin serves the admin API of deliveries over these stores, by kind,
-// with the kind of store that each route has. A nil store could not be opened.
-func NewWebhookAdmin(log *slog.Logger, routes map[string]string, kinds []string, stores []webhook.Store, wake func()) http.Handler {
+// with the kind of store that each route has, and those in mode inbox. A nil store
+// could not be opened.
+func NewWebhookAdmin(log *slog.Logger, routes map[string]string, inbox map[string]bool, kinds []string, stores []webhook.Store, wake func()) http.Handler {
 	a := &webhookAdmin{log: log, wake: wake, view: func(*http.Request) webhookView {
-		v := webhookView{routes: routes, hidden: map[string]bool{"X-Acme-Proof": true}}
+		v := webhookView{routes: routes, delivers: inbox, hidden: map[string]bool{"X-Acme-Proof": true}}
 		for i, store := range stores {
 			var err error
 			if store == nil {

@@ -189,20 +189,21 @@ type adminAPI struct {
 	woken   int
 }
 
-// adminOver has for each kind of store what it is; routes are "name kind".
+// adminOver has for each kind of store what it is; routes are "name kind", of
+// which all but "sync" have mode inbox.
 func adminOver(t *testing.T, routes string, stores map[string]webhook.Store) *adminAPI {
 	t.Helper()
 	a := &adminAPI{t: t}
-	fields, of := strings.Fields(routes), map[string]string{}
+	fields, of, inbox := strings.Fields(routes), map[string]string{}, map[string]bool{}
 	for i := 0; i+1 < len(fields); i += 2 {
-		of[fields[i]] = fields[i+1]
+		of[fields[i]], inbox[fields[i]] = fields[i+1], fields[i] != "sync"
 	}
 	kinds := slices.Sorted(maps.Keys(stores))
 	var list []webhook.Store
 	for _, kind := range kinds {
 		list = append(list, stores[kind])
 	}
-	a.handler = sidecar.NewWebhookAdmin(slog.New(slog.NewTextHandler(&a.log, nil)), of, kinds, list, func() { a.woken++ })
+	a.handler = sidecar.NewWebhookAdmin(slog.New(slog.NewTextHandler(&a.log, nil)), of, inbox, kinds, list, func() { a.woken++ })
 	return a
 }
 

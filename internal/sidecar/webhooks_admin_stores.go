@@ -32,14 +32,15 @@ type ledgerStore struct {
 
 // webhookView is the routes in force and their stores, by kind.
 type webhookView struct {
-	routes map[string]string // name → kind of its store
-	hidden map[string]bool   // headers that carry signatures
-	stores []ledgerStore
+	routes   map[string]string // name → kind of its store
+	delivers map[string]bool   // those that have mode inbox
+	hidden   map[string]bool   // headers that carry signatures
+	stores   []ledgerStore
 }
 
 func (s *Sidecar) webhookView(r *http.Request) webhookView {
 	c := &s.current.Load().loaded.Config
-	v := webhookView{routes: map[string]string{}, hidden: map[string]bool{}}
+	v := webhookView{routes: map[string]string{}, delivers: map[string]bool{}, hidden: map[string]bool{}}
 	for _, p := range webhook.Providers() {
 		v.hidden[http.CanonicalHeaderKey(p.SignatureHeader)] = true
 	}
@@ -47,6 +48,7 @@ func (s *Sidecar) webhookView(r *http.Request) webhookView {
 	for i := range c.Webhooks {
 		w := &c.Webhooks[i]
 		v.routes[w.Name] = c.deliveryStore(w)
+		v.delivers[w.Name] = w.Mode == "inbox"
 		v.hidden[http.CanonicalHeaderKey(w.HMAC.Header)] = true
 		kinds[v.routes[w.Name]] = true
 	}
