@@ -48,7 +48,7 @@ func NewSetting(ctx context.Context, command string, programs map[string][]strin
 			continue
 		}
 		text, _ := exec.CommandContext(ctx, path, args...).CombinedOutput() //nolint:gosec // looked up by name; wrk -v ends with 1
-		s.Versions[program], _, _ = strings.Cut(strings.TrimSpace(string(text)), "\n")
+		s.Versions[filepath.Base(program)], _, _ = strings.Cut(strings.TrimSpace(string(text)), "\n")
 	}
 	if text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output(); err == nil {
 		s.Versions["handrail"] = strings.TrimSpace(string(text))
