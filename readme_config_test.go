@@ -141,6 +141,14 @@ var beside = map[string]string{
 	"rate_limits[].lockout[].window": `{"lockout": [{"limit": 1, "block": "1m"}]}`,
 	"rate_limits[].lockout[].block":  `{"lockout": [{"limit": 1, "window": "1m"}]}`,
 	"webhooks[].hmac.algorithm":      `{"provider": "hmac", "id": "body", "hmac": {"header": "X-Signature", "encoding": "hex"}}`,
+	"webhooks[].signature":           `{"mode": "inbox"}`,
+	"webhooks[].inbox.order":         `{"mode": "inbox"}`,
+	"webhooks[].inbox.max_attempts":  `{"mode": "inbox"}`,
+	"webhooks[].inbox.max_age":       `{"mode": "inbox"}`,
+	"webhooks[].inbox.first_retry":   `{"mode": "inbox", "inbox": {"longest_retry": "24h"}}`,
+	"webhooks[].inbox.longest_retry": `{"mode": "inbox", "inbox": {"first_retry": "1ms"}}`,
+	"webhooks[].inbox.concurrency":   `{"mode": "inbox"}`,
+	"webhooks[].inbox.timeout":       `{"mode": "inbox"}`,
 	"webhooks[].hmac.encoding":       `{"provider": "hmac", "id": "body", "hmac": {"header": "X-Signature", "algorithm": "sha256"}}`,
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -136,6 +137,30 @@ func TestARoleWithoutRightsIsToldWhatToRun(t *testing.T) {
 	a := newApp(t)
 	if got := serve(t, stripeConfig(a.URL), env).deliver("evt_1"); got.status != 200 {
 		t.Errorf("after it was run: %d %s", got.status, got.body)
+	}
+}
+
+// Before a secret is taken out one sees that it is no longer used.
+func TestMetricsTellWhichSecretIsUsed(t *testing.T) {
+	p := serve(t, config(newApp(t).URL, fmt.Sprintf(
+		"webhooks: [{name: stripe, path: /webhooks/stripe, provider: stripe, secrets: [whsec_new, %q], store: memory}]", stripeSecret)))
+	p.deliver("evt_1")
+	p.deliver("evt_1")
+	resp, err := http.Get("http://" + p.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`handrail_webhook_secret_matches_total{route="stripe",secret="0"} 0`, `handrail_webhook_secret_matches_total{route="stripe",secret="1"} 2`,
+	} {
+		if !strings.Contains(string(text), want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
 	}
 }
 

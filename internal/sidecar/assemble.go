@@ -20,6 +20,8 @@ type assembly struct {
 	handler http.Handler
 	limits  *ratelimit.Middleware
 	proxy   *upstream.Proxy
+
+	couriers []courier // of routes with an inbox
 }
 
 // assemble builds the chain of the design's request path: client and path,
@@ -33,7 +35,14 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if err != nil {
 		return nil, err
 	}
-	deliveries, err := s.webhooks(ctx, l, proxy)
+	in, err := newIngress(&l.Config)
+	if err != nil {
+		return nil, err
+	}
+	if l.TrustedProxies == nil {
+		in.onForwarded = s.onForwarded
+	}
+	deliveries, couriers, err := s.webhooks(ctx, l, in, proxy)
 	if err != nil {
 		return nil, err
 	}
@@ -53,16 +62,9 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := newIngress(&l.Config)
-	if err != nil {
-		return nil, err
-	}
-	if l.TrustedProxies == nil {
-		in.onForwarded = s.onForwarded
-	}
 	chain := observed.Wrap(refuse(s.withHealth(l, limits.Wrap(dispatch(deliveries, app)))))
 	return &assembly{
-		loaded: l, proxy: proxy, limits: limits,
+		loaded: l, proxy: proxy, limits: limits, couriers: couriers,
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			in.prepare(r)
 			chain.ServeHTTP(w, r)
@@ -131,34 +133,45 @@ type delivery struct {
 	handler http.Handler
 }
 
-func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, proxy http.Handler) ([]delivery, error) {
+func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, in *ingress, proxy http.Handler) ([]delivery, []courier, error) {
 	once := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proxy.ServeHTTP(w, r.WithContext(upstream.WithFreshConn(r.Context())))
 	})
 	out := make([]delivery, 0, len(l.Webhooks))
+	var bring []courier
 	for i := range l.Webhooks {
 		w := &l.Webhooks[i]
-		v, err := w.verifier()
+		m, err := s.webhook(ctx, l, w)
 		if err != nil {
-			return nil, err
-		}
-		store, err := s.stores.deliveries.store(ctx, l.deliveryStore(w))
-		if err != nil {
-			return nil, err
-		}
-		cfg := w.config(v, store)
-		cfg.Drain, cfg.OnEvent = s.cutoff, s.onWebhook
-		m, err := webhook.New(cfg)
-		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		path, err := route.Compile([]string{w.Path}, false)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		out = append(out, delivery{path: path, handler: m.Wrap(once)})
+		if w.Mode == modeInbox {
+			bring = append(bring, courier{route: m, next: later(in, once)})
+		}
 	}
-	return out, nil
+	return out, bring, nil
+}
+
+func (s *Sidecar) webhook(ctx context.Context, l *Loaded, w *WebhookConfig) (*webhook.Middleware, error) {
+	v, err := w.verifier()
+	if err != nil {
+		return nil, err
+	}
+	store, err := s.stores.deliveries.store(ctx, l.deliveryStore(w))
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := w.config(v, store)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Drain, cfg.OnEvent = s.cutoff, s.onWebhook
+	return webhook.New(cfg)
 }
 
 // dispatch sends webhook paths to their route and all others to app.

@@ -124,12 +124,24 @@ type WebhookConfig struct {
 	ID              string              `yaml:"id"`
 	HMAC            HMACConfig          `yaml:"hmac"`
 	Store           string              `yaml:"store"`
-	Mode            string              `yaml:"mode"`
+	Mode            string              `yaml:"mode"` // sync or inbox
+	Inbox           InboxConfig         `yaml:"inbox"`
+	Signature       string              `yaml:"signature"` // of mode inbox: forward or fresh
+	ReplayGuard     bool                `yaml:"replay_guard"`
 	Timeout         time.Duration       `yaml:"timeout"`
 	Retention       time.Duration       `yaml:"retention"`
 	DiscardStatuses []int               `yaml:"discard_statuses"`
+}
 
-	Signature strictyaml.Unsupported `yaml:"signature"`
+// InboxConfig says how what was acknowledged is brought to the app.
+type InboxConfig struct {
+	Order        string        `yaml:"order"` // json:/pointer or header:NAME; "" for none
+	MaxAttempts  int           `yaml:"max_attempts"`
+	MaxAge       time.Duration `yaml:"max_age"`
+	FirstRetry   time.Duration `yaml:"first_retry"`
+	LongestRetry time.Duration `yaml:"longest_retry"`
+	Concurrency  int           `yaml:"concurrency"` // attempts at a time
+	Timeout      time.Duration `yaml:"timeout"`     // of an attempt; 0: 20s, or that of the route when it is longer
 }
 
 // HMACConfig describes the signatures of the provider hmac.
@@ -262,7 +274,11 @@ func (r *RateLimitConfig) SetDefaults() {
 // SetDefaults implements strictyaml.Defaulter.
 func (w *WebhookConfig) SetDefaults() {
 	*w = WebhookConfig{
-		MaxBody: 1 << 20, Store: storeAuto, Mode: "sync", Retention: 168 * time.Hour, DiscardStatuses: []int{410},
+		MaxBody: 1 << 20, Store: storeAuto, Mode: modeSync, Signature: signatureForward, ReplayGuard: true,
+		Inbox: InboxConfig{
+			MaxAttempts: 100, MaxAge: 72 * time.Hour, FirstRetry: 5 * time.Second, LongestRetry: time.Hour, Concurrency: 8,
+		},
+		Retention: 168 * time.Hour, DiscardStatuses: []int{410},
 	}
 }
 

@@ -54,7 +54,7 @@ dangerously_trust_all_proxies: false
 upstream: {url: "http://127.0.0.1:1", timeout: 1s, idle_timeout: 1s, total_timeout: 1m, transport: std}
 paths: {encoded_slash: refuse}
 redis: ""
-database: ""
+database: "postgres://127.0.0.1:1/x"
 data_dir: DIR
 replicas: 1
 rate_limits:
@@ -88,6 +88,7 @@ webhooks:
     max_body: 1MiB
     store: memory
     mode: sync
+    replay_guard: true
     timeout: 20s
     retention: 168h
     discard_statuses: [410]
@@ -97,7 +98,10 @@ webhooks:
     secrets: [x]
     id: "header:X-Id"
     hmac: {header: X-Signature, algorithm: sha256, encoding: hex, prefix: "sha256=", signed: "{body}"}
-    store: memory
+    store: postgres
+    mode: inbox
+    signature: fresh
+    inbox: {order: "json:/customer", max_attempts: 100, max_age: 72h, first_retry: 5s, longest_retry: 1h, concurrency: 8, timeout: 1m}
   - {name: square, path: /webhooks/square, provider: square, secrets: [x], public_url: "https://shop.example/webhooks/square", store: memory}
 flags:
   source: FLAGS
@@ -242,7 +246,14 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"a key twice", "listen: ':1'\nlisten: ':2'", `:2:1: listen: is already defined in line 1`},
 		{"wrong type", "rate_limits: yes please", `:1:14: rate_limits: expected a list, got a single value`},
 		{"a key of a later version", "schema: {manifest: x}", `:1:9: schema: is not supported by this version`},
-		{"a value of a later version", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], mode: inbox}]", `:1:70: webhooks[0].mode: must be sync`},
+		{"a mode that there is not", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], mode: async}]", `webhooks[0].mode: must be sync or inbox`},
+		{"an inbox in Redis", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], mode: inbox, store: memory}]", `webhooks[0].store: must be postgres, sqlite or auto with mode inbox`},
+		{"an inbox that is not used", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], inbox: {max_attempts: 3}}]", `webhooks[0].inbox: is for mode inbox`},
+		{"an inbox without attempts", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], mode: inbox, inbox: {max_attempts: 0}}]", `webhooks[0].inbox.max_attempts: must not be zero`},
+		{"an order by nothing", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], mode: inbox, inbox: {order: customer}}]", `webhooks[0].inbox.order: must be json:/pointer or header:NAME`},
+		{"a fresh signature in mode sync", "webhooks: [{name: a, path: /a, provider: stripe, secrets: [x], signature: fresh}]", `webhooks[0].signature: is for mode inbox`},
+		{"a fresh signature that only the provider can make", "webhooks: [{name: a, path: /a, provider: linear, secrets: [x], mode: inbox, signature: fresh}]", `webhooks[0].signature: cannot be fresh: linear says in the body`},
+		{"answers that the provider uses", "webhooks: [{name: a, path: /a, provider: discord, secrets: ['0000000000000000000000000000000000000000000000000000000000000000'], mode: inbox}]", `webhooks[0].mode: must be sync: discord uses`},
 		{"a provider that nobody knows", "webhooks: [{name: a, path: /a, provider: acme, secrets: [x]}]", `:1:42: webhooks[0].provider: must be one of stripe, standard`},
 		{"an HMAC without an id", "webhooks: [{name: a, path: /a, provider: hmac, secrets: [x], hmac: {header: X-S, algorithm: md5, encoding: hex}}]", `:1:12: webhooks[0].id: is required: json:/pointer, header:NAME or body`},
 		{"an HMAC that nobody should use", "webhooks: [{name: a, path: /a, provider: hmac, secrets: [x], id: body, hmac: {header: X-S, algorithm: md5, encoding: hex}}]", `:1:103: webhooks[0].hmac.algorithm: must be sha1, sha256 or sha512`},

@@ -34,7 +34,7 @@ func (c *Config) deliveryStore(w *WebhookConfig) string {
 		return w.Store
 	case c.Database != "":
 		return storePostgres
-	case c.Redis != "":
+	case c.Redis != "" && w.Mode != modeInbox: // Redis keeps no messages
 		return storeRedis
 	}
 	return storeSQLite

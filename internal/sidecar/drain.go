@@ -28,6 +28,7 @@ func (s *Sidecar) drain(public *server.Server, ln *drainListener, appEnded, forc
 	cfg := s.current.Load().loaded.Drain
 	s.monitor.SetDraining()
 	s.draining.Store(true)
+	s.couriers.end()
 	select {
 	case <-time.After(cfg.Delay):
 	case <-appEnded: // nobody is left to answer
@@ -63,12 +64,12 @@ func (s *Sidecar) drain(public *server.Server, ln *drainListener, appEnded, forc
 	return err
 }
 
-// quiet waits until no connection is busy and no WebSocket or other upgraded
-// connection is left.
+// quiet waits until no connection is busy, no WebSocket or other upgraded
+// connection is left, and no stored message is being delivered.
 func (s *Sidecar) quiet(ctx context.Context, public *server.Server, forced <-chan struct{}) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for public.Busy(firstRequestGrace) || s.upgraded.Load() > 0 {
+	for public.Busy(firstRequestGrace) || s.upgraded.Load() > 0 || s.couriers.busy() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -56,9 +56,12 @@ func (s *Sidecar) readLimits() prom.LimitState {
 
 func (s *Sidecar) onWebhook(ctx context.Context, e webhook.Event) {
 	s.metrics.WebhookDelivery(e.Route, e.Provider, string(e.Outcome))
+	if e.SecretIndex >= 0 && !e.Inbox && e.Outcome != webhook.OutcomeBodyChanged {
+		s.metrics.WebhookVerified(e.Route, e.SecretIndex, e.APIVersion)
+	}
 	level := slog.LevelInfo
 	switch e.Outcome {
-	case webhook.OutcomeProcessed, webhook.OutcomeDuplicate, webhook.OutcomeBodyChanged:
+	case webhook.OutcomeProcessed, webhook.OutcomeAccepted, webhook.OutcomeDuplicate, webhook.OutcomeBodyChanged:
 	case webhook.OutcomeStoreError, webhook.OutcomeSecretUnavailable:
 		level = slog.LevelError
 	default:
@@ -70,6 +73,9 @@ func (s *Sidecar) onWebhook(ctx context.Context, e webhook.Event) {
 		slog.Int("attempt", e.Attempt), slog.Int64("fence", e.Fence), slog.Bool("maybe_processed", e.MaybeProcessed),
 		slog.Int("upstream_status", e.UpstreamStatus), slog.Int("secret_index", e.SecretIndex),
 		slog.Float64("duration_ms", float64(e.Duration.Microseconds())/1000), slog.String("request_id", requestID(ctx)),
+	}
+	if e.Inbox {
+		attrs = append(attrs, slog.Bool("inbox", true), slog.Float64("age_s", e.Age.Seconds()))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.Any("error", e.Err))

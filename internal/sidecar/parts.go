@@ -81,24 +81,6 @@ func (c *Config) namespace() string {
 	return "default"
 }
 
-func (w *WebhookConfig) verifier() (webhook.Verifier, error) {
-	return webhook.NewVerifier(w.verifierConfig())
-}
-
-func (w *WebhookConfig) verifierConfig() webhook.VerifierConfig {
-	return webhook.VerifierConfig{
-		Provider: w.Provider, Secrets: w.Secrets, Tolerance: w.Tolerance, PublicURL: w.PublicURL, ID: w.ID,
-		HMAC: webhook.HMACConfig(w.HMAC),
-	}
-}
-
-func (w *WebhookConfig) config(v webhook.Verifier, s webhook.Store) webhook.Config {
-	return webhook.Config{
-		Route: w.Name, Verifier: v, Store: s, Timeout: w.Timeout, Retention: w.Retention,
-		MaxBodyBytes: int64(w.MaxBody), DiscardStatuses: w.DiscardStatuses,
-	}
-}
-
 // targetingKey says whom flags are evaluated for, and which header that is
 // read from.
 func (c *Config) targetingKey() (key func(*http.Request) string, vary string, err error) {
@@ -207,35 +189,6 @@ func (l *loader) checkSchema() {
 		}
 		l.problem("env.schema", "%s cannot be read: %s", l.Env.Schema, cause(e))
 	}
-}
-
-func (l *loader) checkWebhook(i int) {
-	at := "webhooks[" + strconv.Itoa(i) + "]."
-	w := &l.Webhooks[i]
-	v, err := w.verifier()
-	l.translate(err, at, map[string]string{"PublicURL": "public_url", "HMAC": "hmac", "ID": "id"})
-	if err != nil {
-		// The other fields are judged all the same, against a stand-in.
-		v = standIn{provider: w.Provider}
-	}
-	s, err := webhook.NewMemory(webhook.MemoryConfig{})
-	if err != nil {
-		return
-	}
-	_, err = webhook.New(w.config(v, s))
-	l.translate(err, at, map[string]string{"Route": "name", "MaxBodyBytes": "max_body"})
-}
-
-// A standIn is the verifier of a route whose own could not be made.
-type standIn struct {
-	webhook.Verifier
-	provider string
-}
-
-// Provider implements webhook.Verifier.
-func (s standIn) Provider() webhook.Provider {
-	p, _ := webhook.ProviderNamed(s.provider)
-	return p
 }
 
 func (l *loader) checkHealth() {

@@ -43,7 +43,7 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 	defer startCollector()()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
-	defer func() { stop(); wg.Wait() }()
+	defer func() { s.couriers.end(); stop(); wg.Wait(); s.couriers.running.Wait() }()
 	failed := make(chan error, 3)
 	public := s.newServer(s)
 	s.serve(&wg, failed, public, ls.public)
@@ -103,12 +103,14 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 	wg.Go(func() { follow(ctx, o.Signals.Reload, func(os.Signal) { s.Reload(ctx, nil) }) })
 	wg.Go(func() { s.purge(ctx) })
 	wg.Go(func() { s.watchLimits(ctx) })
+	wg.Go(func() { s.watchInboxes(ctx) })
 	wg.Go(func() {
 		if o.AppReady != nil && o.AppReady(ctx) != nil {
 			return // ctx has ended, or the app has
 		}
 		// The checks begin now: before, the upstream's would fail and tell so.
 		s.monitor.SetReady()
+		s.couriers.begin(ctx)
 		_ = s.monitor.Run(ctx)
 	})
 }

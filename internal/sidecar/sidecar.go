@@ -22,6 +22,7 @@ import (
 	"github.com/handrail-go/handrail/observe/prom"
 	"github.com/handrail-go/handrail/observe/sentryobs"
 	"github.com/handrail-go/handrail/ratelimit"
+	"github.com/handrail-go/handrail/webhook"
 )
 
 // A Sidecar is one running proxy: what outlives a reload, and the chain of the
@@ -43,6 +44,8 @@ type Sidecar struct {
 	reloading sync.Mutex
 	draining  atomic.Bool
 	upgraded  atomic.Int64 // handlers of requests that asked to take their connection over
+	couriers  couriers
+	inboxes   atomic.Pointer[[]webhook.Backlog] // as of a moment ago
 
 	cutoff    context.Context // ends webhook calls that outlast the drain
 	endCutoff context.CancelFunc
@@ -88,6 +91,7 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 		return err
 	}
 	s.metrics.CollectLimits(s.readLimits)
+	s.metrics.CollectInboxes(s.readInboxes)
 	checks, err := l.checks(s.checkUpstream, s.stores)
 	if err != nil {
 		return err
@@ -113,9 +117,13 @@ func (s *Sidecar) install(ctx context.Context, l *Loaded) error {
 	}
 	s.level.Set(levels[l.Observe.Log.Level])
 	s.stores.deliveries.use(&l.Config)
+	for _, w := range l.Webhooks {
+		s.metrics.WebhookSecrets(w.Name, len(w.Secrets))
+	}
 	if old := s.current.Swap(a); old != nil {
 		old.proxy.CloseIdle()
 	}
+	s.couriers.use(a.couriers)
 	return nil
 }
 

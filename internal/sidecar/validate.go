@@ -39,9 +39,9 @@ func (l *loader) validate() {
 	l.validateUpstream()
 	l.validateTrust()
 	l.validateRateLimits()
+	l.validateStores()
 	l.validateWebhooks()
 	l.validateHealth()
-	l.validateStores()
 	l.checkParts()
 }
 
@@ -197,39 +197,6 @@ func (l *loader) validateRateLimits() {
 	}
 	if k := l.KeySecret; k != "" && len(k) < 16 {
 		l.problem("key_secret", "must be at least 16 bytes long")
-	}
-}
-
-func (l *loader) validateWebhooks() {
-	names, paths := map[string]int{}, map[string]int{}
-	for i, w := range l.Webhooks {
-		at := "webhooks[" + strconv.Itoa(i) + "]"
-		l.unique(names, at+".name", w.Name, i)
-		l.unique(paths, at+".path", strings.ToLower(strings.TrimSuffix(w.Path, "/")), i)
-		l.onePath(at+".path", w.Path)
-		if slices.Contains(l.probes(), strings.ToLower(strings.TrimSuffix(w.Path, "/"))) {
-			l.problem(at+".path", "is where the sidecar answers health probes")
-		}
-		for key, value := range map[string]any{"timeout": w.Timeout, "tolerance": w.Tolerance, "id": w.ID, "public_url": w.PublicURL} {
-			if l.seen(at + "." + key) {
-				l.notZero(at+"."+key, value)
-			}
-		}
-		l.notZero(at+".retention", w.Retention)
-		l.notZero(at+".max_body", w.MaxBody)
-		l.oneOf(at+".store", w.Store, storeAuto, storePostgres, storeRedis, storeSQLite, storeMemory)
-		if w.Store == storePostgres && l.Database == "" {
-			l.problem(at+".store", "needs database (DATABASE_URL)")
-		}
-		if w.Store == storeRedis && l.Redis == "" {
-			l.problem(at+".store", "needs redis (REDIS_URL)")
-		}
-		if w.Mode != "sync" {
-			l.problem(at+".mode", "must be sync: other modes are not supported by this version")
-		}
-		if w.Store == "memory" && l.Environment == Production {
-			l.warn("webhook %s keeps its deliveries in memory: a restart forgets which events were handled", w.Name)
-		}
 	}
 }
 
