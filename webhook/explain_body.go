@@ -180,7 +180,8 @@ func (s *search) common(m Message) iter.Seq2[Finding, []byte] {
 	return func(yield func(Finding, []byte) bool) {
 		if s.spend(int64(len(m.Body))) && isJSON(m.Body) {
 			for _, l := range layouts()[:3] {
-				if body, ok := s.rewrite(m.Body, l, asWritten); ok && !yield(reserialised(l, asWritten, false, false), body) {
+				body, ok := s.rewrite(m.Body, l, asWritten)
+				if ok && (!yield(reserialised(l, asWritten, false, false), body) || !yield(reserialised(l, asWritten, false, true), append(body, '\n'))) {
 					return
 				}
 			}

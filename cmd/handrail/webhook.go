@@ -34,6 +34,8 @@ sidecar does not answer or says no.`,
 		c.webhookShowCommand(),
 		c.webhookReplayCommand(),
 		c.webhookPurgeCommand(),
+		c.webhookSignCommand(),
+		c.webhookExplainCommand(),
 		c.webhookDDLCommand(),
 	)
 	return cmd
