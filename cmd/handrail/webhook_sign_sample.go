@@ -86,6 +86,8 @@ func (s *sample) body() ([]byte, error) {
 	return json.Marshal(event)
 }
 
+// event differs from all others: where the id is not signed, the same body is
+// the same event.
 func (s *sample) event() map[string]any {
 	type object = map[string]any
 	when := s.at.UTC().Format(time.RFC3339)
@@ -94,14 +96,14 @@ func (s *sample) event() map[string]any {
 		return object{"id": s.id, "object": "event", "type": "payment_intent.succeeded", "created": s.at.Unix(), "livemode": false,
 			"data": object{"object": object{"id": "pi_" + s.id, "object": "payment_intent", "amount": 1000, "currency": "eur", "status": "succeeded"}}}
 	case "github":
-		return object{"zen": "Keep it logically awesome.", "hook_id": 1, "hook": object{"type": "Repository", "active": true, "events": []string{"push"}}}
+		return object{"zen": "Keep it logically awesome.", "hook_id": 1, "hook": object{"type": "Repository", "active": true, "events": []string{"push"}}, "sender": object{"login": s.id}}
 	case "gitlab":
-		return object{"object_kind": "push", "event_name": "push", "ref": "refs/heads/main", "project": object{"id": 1, "name": "example"}}
+		return object{"object_kind": "push", "event_name": "push", "ref": "refs/heads/main", "checkout_sha": s.id, "project": object{"id": 1, "name": "example"}}
 	case "slack":
 		return object{"type": "event_callback", "event_id": s.id, "event_time": s.at.Unix(), "team_id": "T0000001",
 			"event": object{"type": "app_mention", "user": "U0000001", "channel": "C0000001", "text": "hello"}}
 	case "shopify":
-		return object{"id": 1, "name": "#1001", "email": "customer@example.com", "currency": "EUR", "total_price": "10.00"}
+		return object{"id": 1, "name": "#1001", "checkout_token": s.id, "email": "customer@example.com", "currency": "EUR", "total_price": "10.00"}
 	case "paddle":
 		return object{"event_id": s.id, "event_type": "transaction.completed", "occurred_at": when, "data": object{"id": "txn_" + s.id, "status": "completed"}}
 	case "linear":
