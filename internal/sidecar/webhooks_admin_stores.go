@@ -48,7 +48,7 @@ func (s *Sidecar) webhookView(r *http.Request) webhookView {
 	for i := range c.Webhooks {
 		w := &c.Webhooks[i]
 		v.routes[w.Name] = c.deliveryStore(w)
-		v.delivers[w.Name] = w.Mode == "inbox"
+		v.delivers[w.Name] = w.Mode == modeInbox
 		v.hidden[http.CanonicalHeaderKey(w.HMAC.Header)] = true
 		kinds[v.routes[w.Name]] = true
 	}
