@@ -47,7 +47,11 @@ func (p *delivery) sign() error {
 	if signer == nil {
 		return nil
 	}
-	h, err := signer.Sign(Message{Header: p.r.Header, Body: p.body, RawQuery: p.r.URL.RawQuery, Now: p.m.cfg.Now()})
+	known := p.r.Header.Clone()
+	if name := signer.spec.sources.id.header; reserved(name) {
+		known[name] = []string{p.verified.ID} // GitLab's, which ours takes the place of
+	}
+	h, err := signer.Sign(Message{Header: known, Body: p.body, RawQuery: p.r.URL.RawQuery, Now: p.m.cfg.Now()})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ const (
 
 	maxMaxAttempts = 100_000
 	maxRetry       = 24 * time.Hour
-	maxConcurrency = 1024
+	maxConcurrency = 1000
 )
 
 // InboxConfig makes a [Middleware] keep messages and acknowledge them at once.
@@ -39,7 +39,7 @@ type InboxConfig struct {
 	// of up to half. Both 1 ms to 24 h. Zero means 5 s, and 1 h.
 	FirstRetry   time.Duration
 	LongestRetry time.Duration
-	// Concurrency is how many attempts run at a time, of each Deliver: 1 to 1024.
+	// Concurrency is how many attempts run at a time, of each Deliver: 1 to 1000.
 	// Each holds a message in memory. Zero means 8.
 	Concurrency int
 	// Timeout bounds each attempt: 1 ms to 1 h. No provider waits for it, so it
