@@ -50,7 +50,7 @@ FROM (SELECT {now} AS now, COALESCE((SELECT max(p) FROM (
       ) AS places), 0) AS last) AS t
 WHERE true
 ON CONFLICT (event_key) DO UPDATE SET
-  state = CASE WHEN d.expires_at <= excluded.updated_at THEN 2 ELSE d.state END,
+  state = 2,
   fence = CASE WHEN d.expires_at <= excluded.updated_at THEN 0 ELSE d.fence END,
   attempt = CASE WHEN d.expires_at <= excluded.updated_at THEN 0 ELSE d.attempt END,
   maybe_processed = CASE WHEN d.expires_at <= excluded.updated_at THEN 0

@@ -120,6 +120,7 @@ func TestOnPostgres(t *testing.T) {
 		{"Postgres", testPostgres},
 		{"PostgresSharedByThreeStores", testPostgresSharedByThreeStores},
 		{"PostgresLedger", testPostgresLedger},
+		{"PostgresInbox", testPostgresInbox},
 		{"PostgresKeysAndContentTypesMayHoldAnyByte", testPostgresKeysAndContentTypesMayHoldAnyByte},
 		{"LongAnswersAreNotKept", testLongAnswersAreNotKept},
 		{"PostgresUsesNoMoreConnectionsThanItMay", testPostgresUsesNoMoreConnectionsThanItMay},
@@ -152,9 +153,12 @@ func TestOnPostgres(t *testing.T) {
 	}
 }
 
-func testPostgres(t *testing.T, server *testenv.PostgresServer) {
+// postgresFixture makes stores in a database, an empty one each time.
+func postgresFixture(t *testing.T, server *testenv.PostgresServer) func(t *testing.T) webhooktest.Fixture {
+	t.Helper()
 	db := database(t, server, "")
-	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
+	return func(t *testing.T) webhooktest.Fixture {
+		t.Helper()
 		run(t, db, "DROP SCHEMA IF EXISTS handrail CASCADE")
 		s, conn := openPostgres(t, sqlstore.PostgresConfig{Conn: db}), connect(t, db)
 		return webhooktest.Fixture{
@@ -162,7 +166,11 @@ func testPostgres(t *testing.T, server *testenv.PostgresServer) {
 			Another: func() webhook.Store { return openPostgres(t, sqlstore.PostgresConfig{Conn: db}) },
 			Advance: func(d time.Duration) { agePostgres(t, conn, d) },
 		}
-	})
+	}
+}
+
+func testPostgres(t *testing.T, server *testenv.PostgresServer) {
+	webhooktest.Run(t, postgresFixture(t, server))
 }
 
 func testPostgresSharedByThreeStores(t *testing.T, server *testenv.PostgresServer) {

@@ -51,17 +51,19 @@ func age(t testing.TB, db *sql.DB, d time.Duration) {
 	}
 }
 
-func TestSQLite(t *testing.T) {
-	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
-		path := filepath.Join(t.TempDir(), "d.sqlite")
-		s, db := open(t, path), raw(t, path)
-		return webhooktest.Fixture{
-			Store:   s,
-			Another: func() webhook.Store { return open(t, path) },
-			Advance: func(d time.Duration) { age(t, db, d) },
-		}
-	})
+// sqliteFixture is a store in a new file.
+func sqliteFixture(t *testing.T) webhooktest.Fixture {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "d.sqlite")
+	s, db := open(t, path), raw(t, path)
+	return webhooktest.Fixture{
+		Store:   s,
+		Another: func() webhook.Store { return open(t, path) },
+		Advance: func(d time.Duration) { age(t, db, d) },
+	}
 }
+
+func TestSQLite(t *testing.T) { webhooktest.Run(t, sqliteFixture) }
 
 // alternating spreads the steps over stores that share one file, as processes
 // would.
