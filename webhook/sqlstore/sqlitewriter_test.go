@@ -292,29 +292,47 @@ func TestStepThatFillsTheDiskUndoesNoOther(t *testing.T) {
 		return insert("first")(ctx, tx)
 	}
 	inCompany(t, first, func(t *testing.T, c *company) {
-		var pages int
-		if err := raw(t, c.path).QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
-			t.Fatal(err)
-		}
-		limit := fmt.Sprintf("PRAGMA max_page_count = %d", pages+2)
+		fill := filling(t, c.file)
+		c.add(t.Context(), "full", fill)
+		held := make(chan struct{})
 		c.add(t.Context(), "full", func(ctx context.Context, tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, limit); err != nil {
-				return err
-			}
-			_, err := tx.ExecContext(ctx, "INSERT INTO names VALUES ('full', zeroblob(1000000))")
-			return err
+			<-held
+			return fill(ctx, tx)
 		})
-		c.add(t.Context(), "third", insert("third"))
-		if got, want := c.end(), "first, full: database or disk is full (13), third"; got != want {
+		close(c.start)
+		synctest.Wait() // the first waits again, behind the one that is held
+		c.add(t.Context(), "full", fill)
+		c.add(t.Context(), "last", insert("last"))
+		close(held)
+		c.start = make(chan struct{})
+		const full = "full: database or disk is full (13)"
+		if got, want := c.end(), strings.Join([]string{"first", full, full, full, "last"}, ", "); got != want {
 			t.Errorf("%s; want %s", got, want)
 		}
-		if got := c.names(t); got != "first third" {
+		if got := c.names(t); got != "first last" {
 			t.Errorf("stored: %s", got)
 		}
 		if got := taken.Load(); got != 2 {
-			t.Errorf("the first step was taken %d times; want twice, the transaction being lost", got)
+			t.Errorf("the first step was taken %d times; want twice, the first transaction being lost", got)
 		}
 	})
+}
+
+// filling is a step that needs more pages than it lets the file have.
+func filling(t *testing.T, f file) func(ctx context.Context, tx *sql.Tx) error {
+	t.Helper()
+	var pages int
+	if err := raw(t, f.path).QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	limit := fmt.Sprintf("PRAGMA max_page_count = %d", pages+2)
+	return func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, limit); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO names VALUES ('full', zeroblob(1000000))")
+		return err
+	}
 }
 
 func TestFailedCommitIsTheErrorOfAllItsSteps(t *testing.T) {
@@ -412,6 +430,38 @@ func TestCloseWaitsForStepsThatCameBefore(t *testing.T) {
 			t.Errorf("stored: %s", got)
 		}
 	})
+}
+
+// leaving is a context that ends when it has been asked once.
+type leaving struct {
+	context.Context
+	asked atomic.Bool
+}
+
+func (l *leaving) Err() error {
+	if l.asked.Swap(true) {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestStepIsNotTakenWhenItsCallerHasLeftBeforeItBegins(t *testing.T) {
+	f := newFile(t)
+	for name, ctx := range map[string]context.Context{
+		"before it asks for the lock": func() context.Context {
+			ctx, leave := context.WithCancel(t.Context())
+			leave()
+			return ctx
+		}(),
+		"while it waits for the lock": &leaving{Context: t.Context()},
+	} {
+		if err := f.Write(ctx, insert(name)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := f.Write(t.Context(), insert("next")); err != nil || f.names(t) != "next" {
+		t.Errorf("then: %v, stored: %s", err, f.names(t))
+	}
 }
 
 func TestCallersLeaveWhileAnotherProcessHoldsTheFile(t *testing.T) {
