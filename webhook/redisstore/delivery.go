@@ -34,7 +34,7 @@ func readDelivery(text string) (delivery, error) {
 	number := func(word string) int64 {
 		n, e := strconv.ParseUint(word, 10, 63)
 		err = errors.Join(err, e)
-		return int64(n) //nolint:gosec // of 63 bits
+		return int64(n)
 	}
 	d := delivery{
 		Record:    webhook.Record{Fence: number(words[2]), MaybeProcessed: words[3] == "1"},
@@ -46,7 +46,7 @@ func readDelivery(text string) (delivery, error) {
 		d.Attempt, d.updated = int(number(words[8])), time.UnixMilli(number(words[9]))
 	}
 	state := number(words[1])
-	d.State = webhook.State(state) //nolint:gosec // looked at below
+	d.State = webhook.State(state)
 	digest, e := hex.DecodeString(words[7])
 	copy(d.BodyDigest[:], digest)
 	if err != nil || e != nil || len(digest) != len(d.BodyDigest) || state < 1 || state > 4 {

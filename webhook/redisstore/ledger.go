@@ -29,7 +29,7 @@ func (s *Store) Revive(ctx context.Context, key string) error {
 	case err != nil:
 		return fmt.Errorf("redisstore: revive: %w", err)
 	case found == webhook.StateRetry && earlier != nil:
-		return nil // it is what the first try may have made of it
+		return nil //nolint:nilerr // it is what the first try, which failed, may have made of it
 	}
 	return operated("revive", found, earlier)
 }

@@ -1,5 +1,6 @@
-// Package webhooktest holds the suite that every webhook.Store must pass, the
-// published vectors of providers, and a signer of requests.
+// Package webhooktest holds the suites that every webhook.Store, Ledger, Verifier
+// and middleware must pass, the published vectors of providers, and a signer of
+// requests.
 //
 //	func TestStore(t *testing.T) {
 //		webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
@@ -8,6 +9,11 @@
 //		})
 //	}
 //
-// Each rule also stands alone, see [Rules], so that a test can show that a
-// store with a certain fault breaks one.
+// Concurrent steps are held to be linearizable, see [Histories]. A failure tells
+// its seed, which [SeedVariable] replays; what concurrent steps meet is not
+// replayed with it.
+//
+// Each rule also stands alone, see [Rules], [VerifierRules] and
+// [MiddlewareRules], so that a test can show that a store, a verifier or a
+// middleware with a certain fault breaks one.
 package webhooktest
