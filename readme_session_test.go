@@ -343,6 +343,9 @@ func startApp(t *testing.T) (port string) {
 			w.Header().Set("Location", "/")
 			w.WriteHeader(http.StatusSeeOther)
 		}
+		if strings.Contains(string(body), `"customer.deleted"`) {
+			w.WriteHeader(http.StatusGone)
+		}
 		fmt.Fprintf(w, "%s %s\n", r.Method, r.URL.Path)
 		for _, name := range []string{"X-Forwarded-For", "Handrail-Flags", "Handrail-Request-Verified", "Idempotency-Key"} {
 			if v := r.Header.Get(name); v != "" {

@@ -212,8 +212,15 @@ func (a *webhookAdmin) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+WebhookPurgePath, a.purge)
 }
 
-// wakeDeliveries has the messages that are due now taken at once.
-func (s *Sidecar) wakeDeliveries() {}
+// wakeDeliveries has the messages that are due now taken at once, by this
+// instance.
+func (s *Sidecar) wakeDeliveries() {
+	s.couriers.mu.Lock()
+	defer s.couriers.mu.Unlock()
+	for _, c := range s.couriers.current {
+		c.route.Wake()
+	}
+}
 
 // told is what the API says of e, which a store of that kind holds.
 func told(e *webhook.Entry, kind string) WebhookDelivery {
