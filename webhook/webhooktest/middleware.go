@@ -99,7 +99,7 @@ func middlewareRule(name string, check func(s *stage)) MiddlewareRule {
 		s.store = &watched{Memory: memory}
 		s.cfg = webhook.Config{
 			Route: "hook", Store: s.store, Timeout: stageTimeout, Lease: stageLease, Retention: stageRetention,
-			MaxBodyBytes: 4096,
+			MaxBodyBytes: bodyLimit,
 		}
 		s.sends("stripe")
 		if s.err == nil {

@@ -50,7 +50,7 @@ type Rule struct {
 // Rules returns the rules of the suite. Each takes a fixture of its own.
 func Rules() []Rule {
 	var all []Rule
-	for _, group := range [][]Rule{claimRules, settleRules, bodyRules, retentionRules, concurrencyRules, modelRules, historyRules, copiesRules} {
+	for _, group := range [][]Rule{claimRules, settleRules, bodyRules, retentionRules, concurrencyRules, modelRules, historyRules, throughRules} {
 		all = append(all, group...)
 	}
 	return all
