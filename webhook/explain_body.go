@@ -22,7 +22,7 @@ const rawBytes = "Verify on the raw bytes, before anything parses or changes the
 
 // tried says what was done in vain.
 func (s *search) tried(n int, what string) {
-	s.out.Tried = append(s.out.Tried, strconv.Itoa(n)+" "+what)
+	s.out.Tried = append(s.out.Tried, what+": "+strconv.Itoa(n))
 }
 
 // tryBodies undoes what is done to bodies.
