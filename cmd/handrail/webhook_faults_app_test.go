@@ -8,12 +8,16 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/handrail-go/handrail/webhook"
 )
 
 // A faultApp has the effect of each event once: it keeps Idempotency-Key
 // together with the effect. Some of its calls go wrong.
 type faultApp struct {
 	run *faultRun
+	// verifier is as strict as the sidecar.
+	verifier webhook.Verifier
 	// wrong says how calls go wrong, by their number.
 	wrong map[int]string
 
@@ -85,6 +89,9 @@ func (a *faultApp) serve(w http.ResponseWriter, r *http.Request, sidecar int) {
 		panic(http.ErrAbortHandler)
 	}
 	call.sum = sha256.Sum256(body)
+	if _, err := a.verifier.Verify(webhook.Message{Header: r.Header, Body: body}); err != nil {
+		a.run.t.Errorf("the app verifies again: %s: %v", call.key, err)
+	}
 	a.mu.Lock()
 	wrong := a.wrong[len(a.calls)]
 	a.calls = append(a.calls, call)
@@ -106,13 +113,15 @@ func (a *faultApp) serve(w http.ResponseWriter, r *http.Request, sidecar int) {
 		a.run.note("app: end of %s fence %d: %s", call.key, call.fence, call.did)
 	}()
 	a.run.at("call", sidecar)
+	a.run.amid(sidecar, call.fence)
 	a.work(w, r, call, wrong)
 }
 
 // work has the effect, or not, and answers, or not.
 func (a *faultApp) work(w http.ResponseWriter, r *http.Request, call *faultCall, wrong string) {
 	if wrong != "" {
-		a.run.count("app: " + wrong)
+		a.run.count("fault: app, " + wrong)
+		a.run.count("faults")
 	}
 	slow := 2 * a.run.timeout
 	switch wrong {

@@ -3,10 +3,8 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -18,16 +16,16 @@ func (r *faultRun) check() {
 		return
 	}
 	calls := r.app.seen()
-	byKey := map[string][]faultCall{}
+	r.kept, r.byKey = kept, map[string][]faultCall{}
 	for _, c := range calls {
-		byKey[c.key] = append(byKey[c.key], c)
+		r.byKey[c.key] = append(r.byKey[c.key], c)
 	}
 	known := map[string]bool{}
 	for _, e := range r.events {
 		known[e.key()] = true
-		r.checkEvent(e, kept[e.key()], byKey[e.key()])
+		r.checkEvent(e, kept[e.key()], r.byKey[e.key()])
 	}
-	for key := range byKey {
+	for key := range r.byKey {
 		if !known[key] {
 			r.t.Errorf("the app was called for %q, which was never sent", key)
 		}
@@ -36,6 +34,9 @@ func (r *faultRun) check() {
 		if !known[key] && !strings.HasPrefix(key, r.route+"/replay:") {
 			r.t.Errorf("the store holds %q, which was never sent", key)
 		}
+	}
+	if r.setup.mode == "inbox" && r.order != "" {
+		r.checkOrder()
 	}
 	r.checkLogs()
 	if !r.t.Failed() {
@@ -54,8 +55,16 @@ func (r *faultRun) checkEvent(e *faultEvent, d keptDelivery, calls []faultCall) 
 	wrong := func(format string, args ...any) {
 		r.t.Errorf("%s: %s (store: state %d, fence %d; %d effects)", e.id, fmt.Sprintf(format, args...), d.state, d.fence, effects)
 	}
-	if e.acked == 0 {
+	r.count("events")
+	if r.count("acknowledged"); e.acked == 0 {
 		wrong("was never acknowledged")
+	}
+	for range effects {
+		r.count("effects")
+	}
+	if e.twin != nil {
+		r.checkTwins(e, d, calls, wrong)
+		return
 	}
 	switch {
 	case d.state == stateDone && effects != 1:
@@ -67,21 +76,69 @@ func (r *faultRun) checkEvent(e *faultEvent, d keptDelivery, calls []faultCall) 
 	case d.state != stateDone && d.state != stateDead && e.acked > 0:
 		wrong("was acknowledged")
 	}
-	if n := e.marks["processed"]; n > 1 {
-		wrong("was answered as processed %d times", n)
+	for _, once := range []string{"processed", "accepted"} {
+		if n := e.marks[once]; n > 1 {
+			wrong("was answered as %s %d times", once, n)
+		}
 	}
 	r.checkCalls(e, d, calls, wrong)
-	r.count("events")
-	if e.acked > 0 {
-		r.count("acknowledged")
-	}
 	if d.state == stateDead {
-		r.count("dead")
+		r.count("events dead, as the app said")
+	}
+}
+
+// checkTwins looks at a message that came under two ids, of which one stands for
+// the other: there are two effects only if the first one's attempt failed, which
+// the second was told.
+func (r *faultRun) checkTwins(e *faultEvent, d keptDelivery, calls []faultCall, wrong func(format string, args ...any)) {
+	r.count("events under two ids")
+	other := r.kept[e.twin.key()]
+	settled := func(d keptDelivery) bool { return d.state == stateDone || d.state == stateDead }
+	if !settled(d) && !settled(other) {
+		wrong("was acknowledged, and is neither done nor dead under any id")
+	}
+	mine, theirs := r.app.effects[e.key()], r.app.effects[e.twin.key()]
+	switch {
+	case mine > 1:
+		wrong("has %d effects", mine)
+	case mine+theirs == 0 && !r.app.gone[e.key()] && !r.app.gone[e.twin.key()]:
+		wrong("has no effect under any id")
+	}
+	if mine > 0 && theirs > 0 {
+		r.count("effects under a second id, told that the first may have had it")
+	}
+	r.checkFences(e, d, calls, wrong)
+	for _, c := range calls {
+		for _, before := range r.byKey[e.twin.key()] {
+			if before.begun < c.begun && before.did != "410" {
+				r.checkTakeover(before, c, wrong)
+			}
+		}
+	}
+}
+
+// checkTakeover looks at a call under one id that came after one under the other.
+func (r *faultRun) checkTakeover(before, c faultCall, wrong func(format string, args ...any)) {
+	r.count("calls under a second id")
+	switch {
+	case c.begun < before.ended && !r.disturbed():
+		wrong("fence %d began beside fence %d of the other id", c.fence, before.fence)
+	case !c.maybe:
+		wrong("fence %d is not marked as maybe processed, although fence %d of the other id reached the app", c.fence, before.fence)
 	}
 }
 
 func (r *faultRun) checkCalls(e *faultEvent, d keptDelivery, calls []faultCall, wrong func(format string, args ...any)) {
-	settled := false
+	r.checkFences(e, d, calls, wrong)
+	settled := slices.ContainsFunc(calls, func(c faultCall) bool {
+		return c.fence == d.fence && (c.ok && d.state == stateDone || c.did == "410" && d.state == stateDead)
+	})
+	if !settled && (d.state == stateDone || d.state == stateDead) {
+		wrong("the claim that settled it belongs to no call that was answered so")
+	}
+}
+
+func (r *faultRun) checkFences(e *faultEvent, d keptDelivery, calls []faultCall, wrong func(format string, args ...any)) {
 	for i, c := range calls {
 		if c.sum != e.sum {
 			wrong("the app got other bytes")
@@ -89,16 +146,29 @@ func (r *faultRun) checkCalls(e *faultEvent, d keptDelivery, calls []faultCall, 
 		if c.fence > d.fence {
 			wrong("the app was called with fence %d, beyond the store's", c.fence)
 		}
-		if c.fence == d.fence {
-			settled = settled || c.ok && d.state == stateDone || c.did == "410" && d.state == stateDead
-		}
 		r.count("calls")
 		for _, before := range calls[:i] {
 			r.checkPair(before, c, wrong)
 		}
 	}
-	if !settled && (d.state == stateDone || d.state == stateDead) {
-		wrong("the claim that settled it belongs to no call that was answered so")
+}
+
+// checkOrder looks at the events of each customer: one that was accepted before
+// another was sent is done, or dead, before the other's first call.
+func (r *faultRun) checkOrder() {
+	for _, a := range r.events {
+		for _, b := range r.events {
+			if a.customer != b.customer || a.twin != nil || b.twin != nil || a.acked == 0 || b.first <= a.acked || len(r.byKey[b.key()]) == 0 {
+				continue
+			}
+			r.count("pairs in order")
+			first := r.byKey[b.key()][0]
+			for _, c := range r.byKey[a.key()] {
+				if c.fence == r.kept[a.key()].fence && c.begun > first.begun {
+					r.t.Errorf("%s was handled before %s, which came first", b.id, a.id)
+				}
+			}
+		}
 	}
 }
 
@@ -111,7 +181,7 @@ func (r *faultRun) checkPair(before, c faultCall, wrong func(format string, args
 		wrong("fence %d came after %d", c.fence, before.fence)
 	case c.fence < before.fence:
 		r.count("calls of a sidecar that had been stopped, after its successor's")
-	case c.attempt <= before.attempt && r.setup.mode == "sync":
+	case c.attempt <= before.attempt:
 		wrong("attempt %d came after %d", c.attempt, before.attempt)
 	case !c.maybe:
 		wrong("fence %d is not marked as maybe processed, although fence %d reached the app", c.fence, before.fence)
@@ -156,55 +226,11 @@ func (r *faultRun) checkCopies(calls int) {
 		for deadline := time.Now().Add(20 * time.Second); status != 200 && time.Now().Before(deadline); {
 			status, mark = e.post(sidecar, 0, e.body, e.signedFor(e.id, e.body, r.provider.secret, time.Now()))
 		}
-		if status != 200 || mark != "duplicate" && !r.app.gone[e.key()] {
+		if status != 200 || mark != "duplicate" && !r.app.gone[e.key()] && (e.twin == nil || !r.app.gone[e.twin.key()]) {
 			r.t.Errorf("%s: a late copy was answered %d %s", e.id, status, mark)
 		}
 	}
 	if n := len(r.app.seen()); n != calls {
 		r.t.Errorf("late copies made %d calls of the app", n-calls)
 	}
-}
-
-// faultSums are the sums of a campaign.
-type faultSums struct {
-	mu     sync.Mutex
-	runs   map[string]int
-	failed int
-	counts map[string]int
-	took   map[string]time.Duration
-}
-
-func newFaultSums() *faultSums {
-	return &faultSums{runs: map[string]int{}, counts: map[string]int{}, took: map[string]time.Duration{}}
-}
-
-func (s *faultSums) add(r *faultRun) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.runs[r.setup.String()]++
-	s.took[r.setup.String()] += r.took
-	if r.t.Failed() {
-		s.failed++
-	}
-	for what, n := range r.counts {
-		s.counts[what] += n
-	}
-	for _, n := range r.app.effects {
-		s.counts["effects"] += n
-	}
-}
-
-func (s *faultSums) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var b strings.Builder
-	for _, setup := range slices.Sorted(maps.Keys(s.runs)) {
-		fmt.Fprintf(&b, "%-20s %6d runs, %v each\n", setup, s.runs[setup], (s.took[setup] / time.Duration(s.runs[setup])).Round(time.Millisecond))
-	}
-	s.counts["calls that were not needed"] = s.counts["calls"] - s.counts["effects"]
-	for _, what := range slices.Sorted(maps.Keys(s.counts)) {
-		fmt.Fprintf(&b, "%-60s %6d\n", what, s.counts[what])
-	}
-	fmt.Fprintf(&b, "%d runs failed", s.failed)
-	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"regexp"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,6 +19,9 @@ type fault struct {
 	after time.Duration
 	// lasts is until it is healed.
 	lasts time.Duration
+	// amid lets what was stopped go on while the next attempt of the event is
+	// under way elsewhere, at the latest after lasts.
+	amid bool
 	// waits makes a stop last longer than the lease by the wall clock, where
 	// otherwise the lease is made to have begun earlier.
 	waits bool
@@ -41,6 +45,8 @@ func (r *faultRun) plan() {
 	rnd := r.rnd
 	r.provider = faultProviders[rnd.IntN(len(faultProviders))]
 	r.timeout = []time.Duration{250 * time.Millisecond, 400 * time.Millisecond}[rnd.IntN(2)]
+	r.signature = []string{"forward", "fresh"}[rnd.IntN(2)]
+	r.order = []string{"", `, order: "json:/customer"`}[rnd.IntN(2)]
 	for range 1 + rnd.IntN(3) {
 		r.armed = append(r.armed, r.drawFault())
 	}
@@ -50,6 +56,13 @@ func (r *faultRun) plan() {
 	n := 3 + rnd.IntN(5)
 	for i := range n {
 		r.events = append(r.events, r.newEvent(i))
+	}
+	if r.provider.replays {
+		twin := r.newEvent(n)
+		of := r.events[rnd.IntN(n)]
+		twin.body, twin.sum, twin.begins = of.body, of.sum, min(twin.begins, of.begins)+time.Duration(rnd.Int64N(int64(100*time.Millisecond)))
+		twin.twin, of.twin = of, twin
+		r.events = append(r.events, twin)
 	}
 }
 
@@ -79,7 +92,11 @@ func (r *faultRun) steps() []string {
 	if r.setup.store == "sqlite" {
 		return []string{"", "about claim", "call", "effect", "about settle"}
 	}
-	return []string{"", "before claim", "after claim", "call", "effect", "before settle", "after settle"}
+	steps := []string{"", "before claim", "after claim", "call", "effect", "before settle", "after settle"}
+	if r.setup.mode == "inbox" {
+		steps = append(steps, "before take", "after take")
+	}
+	return steps
 }
 
 func (r *faultRun) drawStep() string { return r.steps()[r.rnd.IntN(len(r.steps()))] }
@@ -96,6 +113,9 @@ func (r *faultRun) drawFault() *fault {
 		f.step = ""
 	case "stop":
 		f.lasts = r.timeout + 2*ageSlack + f.lasts
+		if f.amid = f.step != "" && rnd.IntN(3) > 0; f.amid {
+			f.lasts += ageSlack
+		}
 	case "cut", "hold":
 		for f.step == "" || f.step == "call" || f.step == "effect" {
 			f.step = r.drawStep()
@@ -198,8 +218,10 @@ func (r *faultRun) seeStore(sidecar int, c *faultConn, toStore bool, data []byte
 		return true
 	}
 	kind := ""
-	if bytes.Contains(data, []byte(r.route+"/")) {
+	if bytes.Contains(data, []byte(r.route)) {
 		switch {
+		case bytes.Contains(data, []byte("taken + 1")):
+			kind = "take"
 		case digest.Match(data):
 			kind = "claim"
 		case bytes.Contains(data, []byte("UPDATE")), bytes.HasPrefix(data, []byte("*7\r\n")):
@@ -221,10 +243,11 @@ func (r *faultRun) strikeNow(f *fault, sidecar int) {
 func (r *faultRun) tell(f *fault, sidecar int) {
 	name := f.kind + ", " + cmp.Or(f.step, "at any time")
 	if f.waits {
-		name = "stop for a whole lease, " + f.step
+		name = "stop for a whole lease, " + cmp.Or(f.step, "at any time")
 	}
 	r.note("FAULT %s: sidecar %d for %v", name, sidecar, f.lasts)
-	r.count(name)
+	r.count("fault: " + name)
+	r.count("faults")
 }
 
 // strike is of the run's own goroutine.
@@ -278,15 +301,44 @@ func (r *faultRun) restart(s *faultSidecar) {
 // claimed.
 func (r *faultRun) stop(f *fault, s *faultSidecar, heal time.Duration) {
 	s.signal(syscall.SIGSTOP)
-	if !f.waits {
-		for at := r.now() + r.timeout + ageSlack; at < heal; at += 50 * time.Millisecond {
-			r.later(at, r.age)
+	var again func()
+	again = func() {
+		if r.age(); r.now() < heal {
+			r.later(r.now()+50*time.Millisecond, again)
 		}
 	}
-	r.later(heal, func() {
+	if !f.waits {
+		r.later(r.now()+r.timeout+ageSlack, again)
+	}
+	resume := sync.OnceFunc(func() {
 		r.note("sidecar %d: goes on", s.n)
 		s.signal(syscall.SIGCONT)
 	})
+	r.later(heal, resume)
+	if f.amid {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.stopped, r.resume = s.n, resume
+	}
+}
+
+// amid is called where an attempt is under way. The sidecar that it was taken
+// over from, if it is to, goes on, and has the time to do what it was about to.
+func (r *faultRun) amid(sidecar int, fence int64) {
+	r.mu.Lock()
+	resume := r.resume
+	if fence < 2 || r.stopped == sidecar {
+		resume = nil
+	}
+	if resume != nil {
+		r.resume = nil
+	}
+	r.mu.Unlock()
+	if resume != nil {
+		r.count("stopped sidecars that went on beside their successor")
+		resume()
+		r.pause(nil, 50*time.Millisecond)
+	}
 }
 
 func (r *faultRun) killStore(heal time.Duration) {

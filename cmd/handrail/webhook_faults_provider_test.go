@@ -20,12 +20,13 @@ import (
 type faultProvider struct {
 	name, secret, other string
 	timed               bool // it signs the time
+	replays             bool // somebody else sends its messages again, under other ids
 }
 
 var faultProviders = []faultProvider{
-	{"stripe", "whsec_ThisIsTheSecretOfStripe", "whsec_another", true},
-	{"github", "It's a Secret to Everybody", "another", false},
-	{"standard", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", true},
+	{"stripe", "whsec_ThisIsTheSecretOfStripe", "whsec_another", true, false},
+	{"github", "It's a Secret to Everybody", "another", false, true},
+	{"standard", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", true, false},
 }
 
 // A faultEvent is sent, with some copies, until it is acknowledged.
@@ -36,9 +37,13 @@ type faultEvent struct {
 	body   []byte
 	sum    [sha256.Size]byte
 	begins time.Duration
-	client *http.Client
+	// customer decides on the order; see faultRun.order.
+	customer int
+	twin     *faultEvent // the same message under another id; nil when there is none
+	client   *http.Client
 
 	mu    sync.Mutex
+	first time.Duration // when it was sent first; 0 before
 	acked time.Duration // when it was acknowledged first; 0 before
 	marks map[string]int
 	sent  int
@@ -50,12 +55,13 @@ func (r *faultRun) newEvent(n int) *faultEvent {
 		begins: time.Duration(r.rnd.Int64N(int64(200 * time.Millisecond))), marks: map[string]int{},
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2*r.timeout + 500*time.Millisecond},
 	}
+	e.customer = n % 2
 	e.body, e.sum = e.draw(e.id)
 	return e
 }
 
 func (e *faultEvent) draw(id string) ([]byte, [sha256.Size]byte) {
-	body := fmt.Appendf(nil, `{"id":%q, "type":"charge.succeeded","note":"\u00e9 é","a":1,"a":2,"fill":%q}`+"\n", id, strings.Repeat("x", e.rnd.IntN(4<<10)))
+	body := fmt.Appendf(nil, `{"id":%q, "type":"charge.succeeded","customer":"cus_%d","note":"\u00e9 é","a":1,"a":2,"fill":%q}`+"\n", id, e.customer, strings.Repeat("x", e.rnd.IntN(4<<10)))
 	return body, sha256.Sum256(body)
 }
 
@@ -126,6 +132,11 @@ func (e *faultEvent) acknowledged() time.Duration {
 
 // sendOnce sends a copy, and hangs up after a time if that is not 0.
 func (e *faultEvent) sendOnce(sidecar int, hangUp time.Duration) {
+	e.mu.Lock()
+	if e.first == 0 {
+		e.first = e.run.now()
+	}
+	e.mu.Unlock()
 	e.run.soon("send", sidecar)
 	status, mark := e.post(sidecar, hangUp, e.body, e.signedFor(e.id, e.body, e.run.provider.secret, time.Now()))
 	if status/100 == 2 {
@@ -150,7 +161,7 @@ func (e *faultEvent) post(sidecar int, hangUp time.Duration, body []byte, header
 	r := e.run
 	url := r.sidecars[sidecar].url()
 	if url == "" {
-		r.count("sent: nobody there")
+		r.count("not sent: no sidecar was there")
 		return 0, ""
 	}
 	ctx := r.t.Context()
@@ -171,7 +182,8 @@ func (e *faultEvent) post(sidecar int, hangUp time.Duration, body []byte, header
 	resp, err := e.client.Do(req)
 	if err != nil {
 		if hangUp > 0 && ctx.Err() != nil {
-			r.count("the provider hung up")
+			r.count("fault: the provider hangs up")
+			r.count("faults")
 		}
 		r.note("provider: %s to sidecar %d: %v", e.id, sidecar, err)
 		return 0, ""
@@ -180,7 +192,7 @@ func (e *faultEvent) post(sidecar int, hangUp time.Duration, body []byte, header
 	text, _ := io.ReadAll(resp.Body)
 	mark = resp.Header.Get("Handrail-Webhook")
 	r.note("provider: %s to sidecar %d: %d %s %s", e.id, sidecar, resp.StatusCode, mark, bytes.TrimSpace(text))
-	r.count(fmt.Sprint("answered ", resp.StatusCode))
+	r.count(strings.TrimSpace(fmt.Sprint("answered ", resp.StatusCode, " ", mark)))
 	return resp.StatusCode, mark
 }
 
@@ -193,15 +205,15 @@ func (e *faultEvent) forge() {
 	at, secret := time.Now(), r.provider.secret
 	kinds := []string{"secret", "body"}
 	if r.provider.timed {
-		kinds = append(kinds, "old", "future")
+		kinds = append(kinds, "time, old", "time, future")
 	}
 	kind := kinds[e.rnd.IntN(len(kinds))]
 	switch kind {
 	case "secret":
 		secret = r.provider.other
-	case "old":
+	case "time, old":
 		at = at.Add(-10*time.Minute + time.Duration(e.rnd.Int64N(int64(4*time.Minute))))
-	case "future":
+	case "time, future":
 		at = at.Add(10*time.Minute - time.Duration(e.rnd.Int64N(int64(4*time.Minute))))
 	}
 	header := e.signedFor(id, body, secret, at)
@@ -212,7 +224,7 @@ func (e *faultEvent) forge() {
 	switch status {
 	case 0, http.StatusRequestTimeout:
 	case http.StatusBadRequest:
-		r.count("refused: " + kind)
+		r.count("refused, wrong " + kind)
 	default:
 		r.t.Errorf("a message that is to be refused (%s) was answered %d %s", kind, status, mark)
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handrail-go/handrail/webhook"
 )
 
 const (
@@ -36,8 +38,10 @@ type faultRun struct {
 	provider faultProvider
 	route    string
 	timeout  time.Duration
-	dir      string
-	begin    time.Time
+	// Of an inbox: what it sends on, and its key for the order, or nothing.
+	signature, order string
+	dir              string
+	begin            time.Time
 
 	app      *faultApp
 	store    faultStore
@@ -52,9 +56,14 @@ type faultRun struct {
 
 	mu       sync.Mutex
 	disarmed bool
+	stopped  int    // the sidecar that resume lets go on
+	resume   func() // nil when none is to
 	journal  []string
 	counts   map[string]int
-	took     time.Duration
+
+	// What check has found.
+	kept  map[string]keptDelivery
+	byKey map[string][]faultCall
 }
 
 // An agendum is what the run's goroutine does at a time.
@@ -71,7 +80,11 @@ func newFaultRun(t *testing.T, lane *faultLane, seed uint64) *faultRun {
 		dir: t.TempDir(), strikes: make(chan *strike), over: make(chan struct{}), counts: map[string]int{},
 	}
 	r.plan()
-	r.app = &faultApp{run: r, wrong: r.wrongCalls(), effects: map[string]int{}, gone: map[string]bool{}}
+	verifier, err := webhook.NewVerifier(webhook.VerifierConfig{Provider: r.provider.name, Secrets: []string{r.provider.secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.app = &faultApp{run: r, verifier: verifier, wrong: r.wrongCalls(), effects: map[string]int{}, gone: map[string]bool{}}
 	return r
 }
 
@@ -104,7 +117,7 @@ func (r *faultRun) pause(stop <-chan struct{}, d time.Duration) {
 // play runs it all.
 func (r *faultRun) play() {
 	r.t.Cleanup(func() {
-		if r.t.Failed() {
+		if r.t.Failed() || os.Getenv(faultRunsEnv) == "1" {
 			r.t.Logf("%s, %s, timeout %v, %d sidecars; to repeat: %s=1 %s=%d\n%s", r.setup, r.provider.name, r.timeout,
 				len(r.sidecars), faultRunsEnv, faultSeedEnv, r.seed, strings.Join(r.journal, "\n"))
 		}
@@ -114,7 +127,6 @@ func (r *faultRun) play() {
 	defer r.app.down()
 	r.store = r.openStore()
 	defer r.store.close()
-	r.startSidecars()
 	defer func() {
 		for _, s := range r.sidecars {
 			s.kill()
@@ -123,6 +135,7 @@ func (r *faultRun) play() {
 			p.close()
 		}
 	}()
+	r.startSidecars()
 	for _, f := range r.armed {
 		if f.step == "" {
 			r.later(r.now()+f.after, func() { r.strikeNow(f, r.rnd.IntN(len(r.sidecars))) })
@@ -142,15 +155,10 @@ func (r *faultRun) play() {
 	close(r.over)
 	<-delivered
 	r.check()
-	r.took = r.now()
 }
 
 func (r *faultRun) startSidecars() {
 	r.t.Helper()
-	file := filepath.Join(r.dir, "handrail.yaml")
-	if err := os.WriteFile(file, []byte(r.configuration("")), 0o600); err != nil {
-		r.t.Fatal(err)
-	}
 	for i := range faultSidecars {
 		s := &faultSidecar{run: r, n: i}
 		var target, scheme string
@@ -180,10 +188,15 @@ func (r *faultRun) startSidecars() {
 }
 
 func (r *faultRun) configuration(upstream string) string {
+	more := ""
+	if r.setup.mode == "inbox" {
+		more = fmt.Sprintf(", mode: inbox, signature: %s, inbox: {timeout: %s, first_retry: 50ms, longest_retry: 200ms, concurrency: 4%s}",
+			r.signature, r.timeout, r.order)
+	}
 	return config(upstream, fmt.Sprintf(`
 data_dir: %s
-webhooks: [{name: %s, path: /hook, provider: %s, secrets: [%q], timeout: %s, store: %s}]`,
-		filepath.Join(r.dir, "handrail-data"), r.route, r.provider.name, r.provider.secret, r.timeout, r.setup.store))
+webhooks: [{name: %s, path: /hook, provider: %s, secrets: [%q], timeout: %s, store: %s%s}]`,
+		filepath.Join(r.dir, "handrail-data"), r.route, r.provider.name, r.provider.secret, r.timeout, r.setup.store, more))
 }
 
 // later puts something on the agenda.
@@ -249,7 +262,7 @@ func (r *faultRun) disarm() {
 	defer r.mu.Unlock()
 	for _, f := range r.armed {
 		if !f.struck {
-			r.counts["not reached"]++
+			r.counts["faults whose moment did not come"]++
 		}
 	}
 }
@@ -283,7 +296,19 @@ func (r *faultRun) age() {
 	}
 }
 
-func (r *faultRun) inboxEmpty() bool { return r.setup.mode != "inbox" }
+// inboxEmpty reports whether no message waits any more.
+func (r *faultRun) inboxEmpty() bool {
+	kept, err := r.store.kept(r.t.Context(), r.route)
+	if err != nil {
+		r.note("the store: %v", err)
+	}
+	for _, d := range kept {
+		if d.stored {
+			return false
+		}
+	}
+	return err == nil
+}
 
 // A faultSidecar is a sidecar that is killed and started again.
 type faultSidecar struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,8 @@ func newFaultLane(t *testing.T, path string) *faultLane {
 type keptDelivery struct {
 	state int // as webhook.State
 	fence int64
+	// stored: a message of it waits in the inbox, or is being delivered.
+	stored bool
 }
 
 // faultStore is the store of a run as a test sees it, past every proxy.
@@ -69,7 +72,7 @@ func (r *faultRun) openStore() faultStore {
 			table: "handrail.webhook_deliveries", now: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
 		}
 	}
-	file := "file:" + filepath.Join(r.dir, "handrail-data", "webhooks.db") + "?_pragma=busy_timeout(1000)&_txlock=immediate"
+	file := "file:" + filepath.Join(r.dir, "handrail-data", "webhooks.db") + "?_pragma=busy_timeout(200)&_txlock=immediate"
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
 		r.t.Fatal(err)
@@ -119,11 +122,11 @@ func (s *sqlFaults) fill(query, route string) string {
 func (s *sqlFaults) kept(ctx context.Context, route string) (map[string]keptDelivery, error) {
 	out := map[string]keptDelivery{}
 	return out, s.with(ctx, func(ctx context.Context, c sqlFaultsConn) error {
-		return c.query(ctx, s.fill("SELECT event_key, state, fence FROM {table} WHERE {mine}", route),
+		return c.query(ctx, s.fill("SELECT event_key, state, fence, stored = 1 FROM {table} WHERE {mine}", route),
 			func(scan func(...any) error) error {
 				var key string
 				var d keptDelivery
-				err := scan(&key, &d.state, &d.fence)
+				err := scan(&key, &d.state, &d.fence, &d.stored)
 				out[key] = d
 				return err
 			})
@@ -132,8 +135,13 @@ func (s *sqlFaults) kept(ctx context.Context, route string) (map[string]keptDeli
 
 func (s *sqlFaults) age(ctx context.Context, route string, left, most time.Duration) error {
 	return s.with(ctx, func(ctx context.Context, c sqlFaultsConn) error {
-		return c.exec(ctx, fmt.Sprintf(s.fill("UPDATE {table} SET lease_until = {now} - 1 WHERE {mine} AND state = 1 AND lease_until > {now} AND (lease_until - {now} <= %d OR lease_until - {now} > %d)", route),
+		err := c.exec(ctx, fmt.Sprintf(s.fill(`
+UPDATE {table} SET lease_until = {now} - 1, due_at = CASE WHEN stored = 1 THEN {now} - 1 ELSE due_at END
+WHERE {mine} AND state = 1 AND lease_until > {now} AND (lease_until - {now} <= %d OR lease_until - {now} > %d)`, route),
 			left.Milliseconds(), most.Milliseconds()))
+		return errors.Join(err, c.exec(ctx, s.fill(`
+UPDATE {table} SET due_at = {now} - 1
+WHERE {mine} AND stored = 1 AND due_at > {now} AND (state = 2 OR state = 1 AND lease_until <= {now})`, route)))
 	})
 }
 
@@ -141,8 +149,11 @@ func (s *sqlFaults) age(ctx context.Context, route string, left, most time.Durat
 // would.
 func (s *sqlFaults) shift(ctx context.Context, route string, d time.Duration) error {
 	return s.with(ctx, func(ctx context.Context, c sqlFaultsConn) error {
-		return c.exec(ctx, fmt.Sprintf(s.fill("UPDATE {table} SET lease_until = lease_until + %[1]d, expires_at = expires_at + %[1]d, updated_at = updated_at + %[1]d WHERE {mine}", route),
-			d.Milliseconds()))
+		return c.exec(ctx, fmt.Sprintf(s.fill(`
+UPDATE {table} SET lease_until = lease_until + %[1]d, updated_at = updated_at + %[1]d,
+  expires_at = CASE WHEN stored = 1 THEN expires_at ELSE expires_at + %[1]d END,
+  received_at = received_at + %[1]d, begun_at = begun_at + %[1]d, due_at = due_at + %[1]d
+WHERE {mine}`, route), d.Milliseconds()))
 	})
 }
 

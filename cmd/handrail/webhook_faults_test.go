@@ -21,7 +21,7 @@ const (
 
 // faultSetups are taken in turn, by the seed.
 var faultSetups = []faultSetup{
-	{"sqlite", "sync"}, {"postgres", "sync"}, {"redis", "sync"},
+	{"sqlite", "sync"}, {"postgres", "sync"}, {"redis", "sync"}, {"sqlite", "inbox"}, {"postgres", "inbox"},
 }
 
 type faultSetup struct{ store, mode string }
@@ -53,8 +53,8 @@ func TestWebhooksThroughFaults(t *testing.T) {
 			for seed := range seeds {
 				t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 					r := newFaultRun(t, lane, seed)
+					defer sums.add(r)
 					r.play()
-					sums.add(r)
 				})
 			}
 		})
