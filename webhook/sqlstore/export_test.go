@@ -17,3 +17,11 @@ var (
 	Escape   = escape
 	Unescape = unescape
 )
+
+// PostgresQuery is a statement that a step runs in PostgreSQL.
+func PostgresQuery(name string) string {
+	q := pgQueries()
+	return map[string]string{
+		"list": q.list, "window": q.window, "due": q.due, "take": q.take, "backlog": q.backlog, "promote": q.promote,
+	}[name]
+}
