@@ -16,8 +16,8 @@
 //
 // # What is promised
 //
-// A 2xx is given only for an event that is DONE in the [Store], or DEAD by a
-// status in Config.DiscardStatuses. Without faults the handler runs once per
+// A 2xx is given only for an event that is DONE in the [Store], DEAD by a status
+// in Config.DiscardStatuses, or durably kept in an [Inbox]. Without faults the handler runs once per
 // event however many copies arrive together. After a fault (a crash, a timeout,
 // a handler that failed half way) it runs again, with a higher fence and, when
 // the earlier outcome is unknown, with Handrail-Webhook-Maybe-Processed: true.
@@ -42,6 +42,34 @@
 // context of its request ends: one that does not is left behind after a second
 // and its answer dropped.
 //
+// # Inbox mode
+//
+// With Config.Inbox a message is kept and acknowledged, and handled afterwards:
+//
+//	read the raw body → verify → keep → answer
+//	take what is due → call the handler → complete, or put off
+//
+// The second line is [Middleware.Deliver], which runs as long as the service
+// does. It is for handlers that are slower than the provider waits, for providers
+// that never or seldom send again, and for messages that must be handled in
+// order: see [InboxConfig]. An attempt that fails is followed by another after a
+// pause, until one succeeds or the message is dead: by a status of
+// DiscardStatuses, by InboxConfig.MaxAttempts or MaxAge. A dead message is kept
+// for Config.Retention, and [Ledger.Revive] has it delivered again.
+//
+// What is kept is the message as it came, with its header: as confidential as
+// the event itself, and as the Authorization header that some providers send. Not
+// kept are headers of the connection, and those that the middleware sets.
+//
+// Messages without an id (Slack's commands, interactions and challenges) are
+// handled at once, as without an inbox, since their answer is all that they are
+// for. Discord uses every answer and cannot have an inbox. Twilio uses those to
+// calls and incoming messages, and none of those to its status callbacks: an
+// inbox is for a route of the latter alone.
+//
+// A provider's signature grows old while a message waits. For a handler that
+// verifies again InboxConfig.Signer signs each attempt anew, where [CanSignFresh].
+//
 // # Answers
 //
 // Errors are {"error":code}, or problem+json when Accept asks for it. A 503
@@ -49,6 +77,9 @@
 //
 //	2xx from the handler          its answer; 200 {"status":"processed"} when that is empty or above 1 MiB
 //	done already                  200 {"status":"duplicate"}, or the answer of then with Config.ReplayAnswers
+//	kept in the inbox             200 {"status":"accepted"}
+//	in the inbox already          200 {"status":"duplicate"}
+//	handled under another id      as if it were under this one: see Replays
 //	a status of DiscardStatuses   200 {"status":"dead"}, now and for every copy
 //	any other complete answer     503 upstream_failed; the next attempt is marked
 //	never written                 503 upstream_unreachable
@@ -63,7 +94,7 @@
 //	                              405 method_not_allowed; 413 body_too_large;
 //	                              408 incomplete_body, when it did not come within Config.Timeout
 //
-// Handrail-Webhook says processed, duplicate, dead or in-flight.
+// Handrail-Webhook says processed, accepted, duplicate, dead or in-flight.
 //
 // # Providers
 //
@@ -100,6 +131,30 @@
 // between them: who has seen a signed form can move bytes from one parameter's
 // name or value to the next. Prefer its bodies of JSON, or compare what matters
 // with Twilio's API.
+//
+// # Replays
+//
+// Where the signature covers the body but not the id (GitHub, Shopify, Linear,
+// Twilio), a message that somebody captured would be a new event under an id of
+// his own. The middleware keeps a second record there, of the body: under another
+// id it is not handled again for as long as Config.Retention remembers it. It is
+// answered by what became of the body under the first id: duplicate or dead, and
+// 503 in_flight while that is not on record. When the first has failed, a message
+// under another id takes over, marked as maybe processed if the first is.
+//
+// A body is the same whatever else the message says that nobody signed, but for
+// Shopify's topic, since Shopify sends one body under several: a handler must look
+// at X-Shopify-Topic and do nothing for topics that it does not expect. Of
+// Linear's body the time of sending does not count, which each retry says anew;
+// of Twilio's forms only what is signed counts.
+//
+// The price is that two messages of the same bytes are one, also when the
+// provider meant two: GitHub's repository_dispatch and workflow_dispatch with the
+// same input, or a Twilio call that comes to the same URL twice in the same
+// state. Config.DisableReplayGuard is for handlers of such. The guard costs two
+// more steps of the store for each message, and a record of the size of the
+// event's; [IsGuard] tells them apart. Providers that sign a time are guarded by
+// VerifierConfig.Tolerance as well.
 //
 // # When the store is down
 //

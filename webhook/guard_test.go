@@ -218,30 +218,37 @@ func TestWhatIsTheSameBody(t *testing.T) {
 		first, second  string
 		target         string   // of the second
 		headers, again []string // of the first, the second
+		remove         int      // the id header, of the first or of the second
 		same           bool
 		disabled       bool
 	}{
-		"Linear's with another time":                   {provider: "linear", first: linear(0, "x"), second: linear(7, "x"), same: true},
-		"not Linear's with other data":                 {provider: "linear", first: linear(0, "x"), second: linear(0, "y")},
-		"GitHub's, whatever event is said":             {provider: "github", first: "{}", second: "{}", headers: []string{"X-GitHub-Event", "push"}, again: []string{"X-GitHub-Event", "ping"}, same: true},
-		"not Shopify's under another topic":            {provider: "shopify", first: "{}", second: "{}", headers: []string{"X-Shopify-Topic", "orders/create"}, again: []string{"X-Shopify-Topic", "orders/paid"}},
-		"Shopify's under a topic in other letters":     {provider: "shopify", first: "{}", second: "{}", headers: []string{"X-Shopify-Topic", "orders/create"}, again: []string{"X-Shopify-Topic", "Orders/Create"}, same: true},
-		"Twilio's in another order":                    {provider: "twilio", first: twilio, second: "From=%2B1&CallSid=CA1", same: true},
-		"Twilio's in other escapes":                    {provider: "twilio", first: twilio, second: "CallSid=C%411&From=%2B1", same: true},
-		"Twilio's with bytes moved between its fields": {provider: "twilio", first: twilio, second: "CallSidC=A1&From=%2B1", same: true},
-		"not Twilio's with another query":              {provider: "twilio", first: twilio, second: twilio, target: "/hook?x=1"},
-		"not when the guard is disabled":               {provider: "github", first: "{}", second: "{}", disabled: true},
+		"Linear's with another time":                    {provider: "linear", first: linear(0, "x"), second: linear(7, "x"), same: true},
+		"not Linear's with other data":                  {provider: "linear", first: linear(0, "x"), second: linear(0, "y")},
+		"GitHub's, whatever event is said":              {provider: "github", first: "{}", second: "{}", headers: []string{"X-GitHub-Event", "push"}, again: []string{"X-GitHub-Event", "ping"}, same: true},
+		"not Shopify's under another topic":             {provider: "shopify", first: "{}", second: "{}", headers: []string{"X-Shopify-Topic", "orders/create"}, again: []string{"X-Shopify-Topic", "orders/paid"}},
+		"Shopify's under a topic in other letters":      {provider: "shopify", first: "{}", second: "{}", headers: []string{"X-Shopify-Topic", "orders/create"}, again: []string{"X-Shopify-Topic", "Orders/Create"}, same: true},
+		"Twilio's in another order":                     {provider: "twilio", first: twilio, second: "From=%2B1&CallSid=CA1", same: true},
+		"Twilio's in other escapes":                     {provider: "twilio", first: twilio, second: "CallSid=C%411&From=%2B1", same: true},
+		"Twilio's with bytes moved between its fields":  {provider: "twilio", first: twilio, second: "CallSidC=A1&From=%2B1", same: true},
+		"Twilio's without the token that is not signed": {provider: "twilio", first: twilio, second: twilio, remove: 2, same: true},
+		"Twilio's with one that was not there":          {provider: "twilio", first: twilio, second: twilio, remove: 1, same: true},
+		"not Twilio's with another query":               {provider: "twilio", first: twilio, second: twilio, target: "/hook?x=1"},
+		"not when the guard is disabled":                {provider: "github", first: "{}", second: "{}", disabled: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := unsignedIDs()[tt.provider]
 			m, store, _ := p.guarded(t, func(c *webhook.Config) { c.DisableReplayGuard = tt.disabled })
 			h := &handler{statuses: []int{200}}
-			serve(m.Wrap(h), p.request(t, "one", "/hook", tt.first, tt.headers...))
 			target := "/hook"
 			if tt.target != "" {
 				target = tt.target
 			}
-			answerIs(t, serve(m.Wrap(h), p.request(t, "two", target, tt.second, tt.again...)), 200, "*",
+			first, second := p.request(t, "one", "/hook", tt.first, tt.headers...), p.request(t, "two", target, tt.second, tt.again...)
+			if tt.remove > 0 {
+				[]*http.Request{first, second}[tt.remove-1].Header.Del(p.id)
+			}
+			serve(m.Wrap(h), first)
+			answerIs(t, serve(m.Wrap(h), second), 200, "*",
 				map[bool]string{true: "duplicate", false: "processed"}[tt.same])
 			if tt.disabled && len(store.all) != 2 {
 				t.Errorf("%d keys", len(store.all))

@@ -33,6 +33,7 @@ type Middleware struct {
 	sentAt   pointer      // see Provider
 	order    source       // see InboxConfig
 	held     atomic.Int64 // bytes of bodies
+	guards   bool         // see Provider.ReplayGuard
 	wake     chan struct{}
 }
 
@@ -45,6 +46,9 @@ func New(cfg Config) (*Middleware, error) {
 	}
 	m := &Middleware{cfg: cfg, provider: cfg.Verifier.Provider(), wake: make(chan struct{}, 1)}
 	m.provider.TopicHeader = http.CanonicalHeaderKey(m.provider.TopicHeader)
+	// Also of a message whose id is its digest for want of another: anybody can
+	// take the header away, or add it.
+	m.guards = m.provider.ReplayGuard && !m.provider.IDSigned && !cfg.DisableReplayGuard
 	sentAt, _ := parseSource(m.provider.SentAt)
 	m.sentAt = sentAt.json
 	if cfg.Inbox != nil {
@@ -162,7 +166,7 @@ func (d *inbound) readAndVerify() (reply, bool) {
 		return d.refused("no_event_id", OutcomeNoEventID, ErrNoEventID), false
 	}
 	d.digest = d.m.contentDigest(msg)
-	if d.m.provider.ReplayGuard && !d.m.cfg.DisableReplayGuard && !v.IDSigned && !v.NotDeduplicated {
+	if d.m.guards && !v.NotDeduplicated {
 		topic, err := d.m.topic(msg)
 		if err != nil {
 			return d.refused("no_event_id", OutcomeNoEventID, err), false
