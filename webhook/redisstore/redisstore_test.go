@@ -116,39 +116,6 @@ func TestSuiteOverACluster(t *testing.T) {
 	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture { return fixture(t, client, newStore(t, client)) })
 }
 
-// each calls before ahead of every step, and spreads the steps over stores, as
-// processes would.
-type each struct {
-	stores []*redisstore.Store
-	before func()
-	steps  *atomic.Int64
-}
-
-func (e each) next() *redisstore.Store {
-	e.before()
-	return e.stores[e.steps.Add(1)%int64(len(e.stores))]
-}
-
-func (e each) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	return e.next().Claim(ctx, key, req)
-}
-
-func (e each) Complete(ctx context.Context, key string, fence int64, answer *webhook.Answer) error {
-	return e.next().Complete(ctx, key, fence, answer)
-}
-
-func (e each) Release(ctx context.Context, key string, fence int64, maybe bool) error {
-	return e.next().Release(ctx, key, fence, maybe)
-}
-
-func (e each) Kill(ctx context.Context, key string, fence int64) error {
-	return e.next().Kill(ctx, key, fence)
-}
-
-func (e each) Lookup(ctx context.Context, key string) (webhook.Record, error) {
-	return e.next().Lookup(ctx, key)
-}
-
 func TestSuiteOverThreeClientsOfAServerThatForgetsScripts(t *testing.T) {
 	server := testenv.Redis(t)
 	var stores []*redisstore.Store
@@ -156,13 +123,11 @@ func TestSuiteOverThreeClientsOfAServerThatForgetsScripts(t *testing.T) {
 		stores = append(stores, newStore(t, connect(t, options(server.Addr()))))
 	}
 	client := connect(t, options(server.Addr()))
+	var steps atomic.Int64
 	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
-		forget := func() {
-			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
-				t.Error(err)
-			}
-		}
-		return fixture(t, client, each{stores, forget, new(atomic.Int64)})
+		return fixture(t, client, webhooktest.Between{Next: func(string) (webhook.Store, error) {
+			return stores[steps.Add(1)%int64(len(stores))], client.ScriptFlush(t.Context()).Err()
+		}})
 	})
 }
 

@@ -96,7 +96,7 @@ func middlewareRule(name string, check func(s *stage)) MiddlewareRule {
 		if err != nil {
 			return err
 		}
-		s.store = &watched{Memory: memory}
+		s.store = watch(memory)
 		s.cfg = webhook.Config{
 			Route: "hook", Store: s.store, Timeout: stageTimeout, Lease: stageLease, Retention: stageRetention,
 			MaxBodyBytes: bodyLimit,
@@ -151,7 +151,7 @@ func (s *stage) start() {
 		if err != nil {
 			s.failf("the handler cannot read the body: %w", err)
 		}
-		record, err := s.store.Memory.Lookup(context.WithoutCancel(r.Context()), stageKey)
+		record, err := s.store.memory.Lookup(context.WithoutCancel(r.Context()), stageKey)
 		if err != nil {
 			s.failf("%w", err)
 		}
@@ -223,7 +223,7 @@ func (s *stage) called(what string, n int) call {
 
 // is wants the event to be in a state.
 func (s *stage) is(what string, state webhook.State, fence int64, maybe bool) {
-	r, err := s.store.Memory.Lookup(s.ctx, stageKey)
+	r, err := s.store.memory.Lookup(s.ctx, stageKey)
 	if err != nil || r.State != state || r.Fence != fence || r.MaybeProcessed != maybe {
 		s.failf("%s: the event is %v at fence %d, maybe processed %t (error %v); want %v at %d, %t", what, r.State, r.Fence, r.MaybeProcessed, err, state, fence, maybe)
 	}
@@ -232,68 +232,38 @@ func (s *stage) is(what string, state webhook.State, fence int64, maybe bool) {
 // watched is the store of a stage. It counts its steps, and fails those that are
 // named.
 type watched struct {
-	*webhook.Memory
-	mu    sync.Mutex
-	steps int
-	down  []string
+	Between
+	memory *webhook.Memory
+	mu     sync.Mutex
+	steps  int
+	down   []string
 }
 
 var errDown = errors.New("webhooktest: the store is down")
 
-// fails lets only these steps fail from now on.
+func watch(memory *webhook.Memory) *watched {
+	w := &watched{memory: memory}
+	w.Next = func(step string) (webhook.Store, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.steps++
+		if slices.Contains(w.down, step) {
+			return nil, errDown
+		}
+		return memory, nil
+	}
+	return w
+}
+
+// fails lets these steps fail from now on, and no others.
 func (w *watched) fails(steps ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = steps
 }
 
-func (w *watched) step(name string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.steps++
-	if slices.Contains(w.down, name) {
-		return errDown
-	}
-	return nil
-}
-
 func (w *watched) taken() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.steps
-}
-
-func (w *watched) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	if err := w.step("claim"); err != nil {
-		return webhook.Claim{}, err
-	}
-	return w.Memory.Claim(ctx, key, req)
-}
-
-func (w *watched) Complete(ctx context.Context, key string, fence int64, a *webhook.Answer) error {
-	if err := w.step("complete"); err != nil {
-		return err
-	}
-	return w.Memory.Complete(ctx, key, fence, a)
-}
-
-func (w *watched) Release(ctx context.Context, key string, fence int64, maybe bool) error {
-	if err := w.step("release"); err != nil {
-		return err
-	}
-	return w.Memory.Release(ctx, key, fence, maybe)
-}
-
-func (w *watched) Kill(ctx context.Context, key string, fence int64) error {
-	if err := w.step("kill"); err != nil {
-		return err
-	}
-	return w.Memory.Kill(ctx, key, fence)
-}
-
-func (w *watched) Lookup(ctx context.Context, key string) (webhook.Record, error) {
-	if err := w.step("lookup"); err != nil {
-		return webhook.Record{}, err
-	}
-	return w.Memory.Lookup(ctx, key)
 }
