@@ -29,7 +29,8 @@ import (
 // app and a provider that signs as acme does: an HMAC, the id in X-Acme-Id.
 // Commands beside the usual ones:
 //
-//	redis start|kill, postgres start|stop   sets $REDIS_URL, $DATABASE_URL
+//	redis start|kill|pause|resume           sets $REDIS_URL
+//	postgres start|stop                     sets $DATABASE_URL
 //	sidecar NAME                            starts handrail serve --config NAME.yaml, and
 //	                                        sets $PUBLIC and $ADMIN to where it listens
 //	app STATUS                              is what the app answers from here on; 0: nothing
@@ -156,9 +157,9 @@ func (s *webhookScript) sidecar(ts *testscript.TestScript, neg bool, args []stri
 func (s *webhookScript) redisServer(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case neg || len(args) != 1:
-		ts.Fatalf("usage: redis start|kill")
-	case args[0] == "kill":
-		s.redis.Kill()
+		ts.Fatalf("usage: redis start|kill|pause|resume")
+	case args[0] != "start":
+		s.control(ts, neg, args)
 	case s.redis != nil:
 		s.redis.Start()
 	default:

@@ -178,6 +178,9 @@ func (a *webhookAdmin) changeOne(ctx context.Context, w http.ResponseWriter, v *
 	}
 	switch {
 	case errors.Is(err, webhook.ErrWrongState):
+		if _, now, err := v.find(ctx, key); err == nil {
+			e = now // it may have been another one a moment ago
+		}
 		writeDetail(w, http.StatusConflict, "wrong_state", "the delivery is "+stateOf(&e)+": "+c.refusal)
 	case err != nil:
 		a.failed(w, s, err)

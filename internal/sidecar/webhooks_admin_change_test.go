@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -328,4 +329,28 @@ func TestWhatIsToldOfAMessage(t *testing.T) {
 			t.Errorf("%d bytes, want %d", len(got.Body), len(large))
 		}
 	}
+}
+
+// What is replayed does not wait until the inbox is looked at again.
+func TestAReplayIsTakenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inbox := newOperated()
+		v, err := webhook.NewVerifier(webhook.VerifierConfig{Provider: "github", Secrets: []string{"secret"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := webhook.New(webhook.Config{Route: "github", Verifier: v, Inbox: &webhook.InboxConfig{Store: inbox}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wake, end := sidecar.Deliver(m, http.NotFoundHandler())
+		defer end()
+		for want := 1; want < 5; want++ {
+			synctest.Wait()
+			if inbox.takes != want {
+				t.Fatalf("the inbox was asked %d times, want %d", inbox.takes, want)
+			}
+			wake()
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -26,4 +27,16 @@ func NewWebhookAdmin(log *slog.Logger, routes map[string]string, inbox map[strin
 	mux := http.NewServeMux()
 	a.register(mux)
 	return mux
+}
+
+// Deliver has the messages of m taken to next, until end is called. A replay calls
+// wake.
+func Deliver(m *webhook.Middleware, next http.Handler) (wake, end func()) {
+	s := &Sidecar{}
+	s.couriers.use([]courier{{route: m, next: next}})
+	s.couriers.begin(context.Background())
+	return s.wakeDeliveries, func() {
+		s.couriers.end()
+		s.couriers.running.Wait()
+	}
 }

@@ -29,6 +29,7 @@ type operated struct {
 	fails func() error  // of every change
 	hangs chan struct{} // questions wait for their context
 	asked int           // pages
+	takes int           // by Take, of which there is nothing
 
 	mu       sync.Mutex
 	entries  map[string]webhook.Entry
@@ -126,6 +127,13 @@ func (o *operated) change(ctx context.Context, key string, to func(*webhook.Entr
 	defer o.mu.Unlock()
 	o.entries[key] = e
 	return nil
+}
+
+func (o *operated) Take(context.Context, string, int, time.Duration) ([]webhook.Taken, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.takes++
+	return nil, nil
 }
 
 func (o *operated) Message(ctx context.Context, key string) (webhook.Stored, error) {
