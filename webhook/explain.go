@@ -78,7 +78,9 @@ type search struct {
 	spaced []bool // secrets that had white space around them
 	left   int64  // of explainBytes
 	buffer []byte // of rewrite
-	out    Explanation
+	// unpacked is what the body is compressed of; nil until it was tried.
+	unpacked *[]byte
+	out      Explanation
 }
 
 func newSearch(cfg VerifierConfig, m Message) (*search, error) {

@@ -201,25 +201,30 @@ func compressed(body []byte) bool {
 	return len(body) > 2 && (body[0] == 0x1f && body[1] == 0x8b || body[0] == 0x78 && (int(body[0])<<8+int(body[1]))%31 == 0)
 }
 
-// unpack decompresses gzip, zlib and bare deflate, up to 64 MiB.
+// unpack decompresses gzip, zlib and bare deflate, up to 64 MiB, once.
 func (s *search) unpack(body []byte) ([]byte, bool) {
 	if !compressed(body) {
 		return nil, false
 	}
-	var r io.Reader
-	r, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		r, err = zlib.NewReader(bytes.NewReader(body))
+	if s.unpacked == nil {
+		most := min(s.left/4, maxMaxBodyBytes)
+		out, err := io.ReadAll(io.LimitReader(decompressor(body), most+1))
+		if !s.spend(4*int64(len(out))) || err != nil || int64(len(out)) > most {
+			out = nil
+		}
+		s.unpacked = &out
 	}
-	if err != nil {
-		r = flate.NewReader(bytes.NewReader(body))
+	return *s.unpacked, *s.unpacked != nil
+}
+
+func decompressor(body []byte) io.Reader {
+	if r, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+		return r
 	}
-	most := min(s.left/4, maxMaxBodyBytes)
-	out, err := io.ReadAll(io.LimitReader(r, most+1))
-	if !s.spend(4*int64(len(out))) || err != nil || int64(len(out)) > most {
-		return nil, false
+	if r, err := zlib.NewReader(bytes.NewReader(body)); err == nil {
+		return r
 	}
-	return out, true
+	return flate.NewReader(bytes.NewReader(body))
 }
 
 // toLatin1 has a byte for each character, where all have one and not all are
