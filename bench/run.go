@@ -123,18 +123,9 @@ func (b *bench) skip(p peer, why error) {
 }
 
 func (b *bench) startApp(ctx context.Context) (err error) {
-	if b.appAddr, err = measure.FreeAddress(ctx); err != nil {
-		return err
-	}
-	if b.app, err = measure.Start("app", b.dir, b.programs[selfProgram], serveCommand, "app", b.appAddr); err != nil {
-		return err
-	}
-	ready := func(ctx context.Context) error { return probe(ctx, b.appAddr, peer{status: 200}) }
-	if err := b.app.Await(ctx, ready); err != nil {
-		b.app.Stop()
-		return fmt.Errorf("app: %w", err)
-	}
-	return nil
+	ready := func(ctx context.Context, addr string) error { return probe(ctx, addr, peer{status: 200}) }
+	b.app, b.appAddr, err = measure.StartSelf(ctx, "app", b.dir, ready, serveCommand, "app")
+	return err
 }
 
 // rounds lets each peer have its turn in each round. Each round begins with

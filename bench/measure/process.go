@@ -133,3 +133,24 @@ func FreeAddress(ctx context.Context) (string, error) {
 	}
 	return ln.Addr().String(), ln.Close()
 }
+
+// StartSelf runs this program once more as a server, on an address that it is
+// given as its last argument, and returns when ready has nothing to say.
+func StartSelf(ctx context.Context, name, dir string, ready func(ctx context.Context, addr string) error, args ...string) (_ *Process, addr string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	if addr, err = FreeAddress(ctx); err != nil {
+		return nil, "", err
+	}
+	p, err := Start(name, dir, self, append(args, addr)...)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := p.Await(ctx, func(ctx context.Context) error { return ready(ctx, addr) }); err != nil {
+		p.Stop()
+		return nil, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return p, addr, nil
+}

@@ -185,7 +185,7 @@ func kinds(answers map[string]int64) string {
 		return cmp.Or(cmp.Compare(answers[b], answers[a]), cmp.Compare(a, b))
 	})
 	for i, kind := range list {
-		list[i] = fmt.Sprintf("%d × %s", answers[kind], kind)
+		list[i] = fmt.Sprintf("%d times %s", answers[kind], kind)
 	}
 	return strings.Join(list, ", ")
 }

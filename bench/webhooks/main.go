@@ -15,25 +15,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/handrail-go/handrail/bench/measure"
 )
 
-func main() {
-	// Children are told when the thread that started them ends, which must not
-	// be before this program does.
-	runtime.LockOSThread()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this program at once
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	os.Exit(code) //nolint:forbidigo // main is where the process may end
-}
+func main() { measure.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var err error
@@ -110,12 +99,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 
 func (o *options) check(connections string) error {
 	var errs []error
-	for part := range strings.SplitSeq(connections, ",") {
-		n, err := strconv.Atoi(part)
-		if err != nil || n < 1 || n > maxConns {
-			errs = append(errs, fmt.Errorf("-connections: %q is not a number from 1 to %d", part, maxConns))
-		}
-		o.Connections = append(o.Connections, n)
+	var err error
+	if o.Connections, err = measure.Connections(connections, maxConns); err != nil {
+		errs = append(errs, err)
 	}
 	if o.Rounds < 1 || o.Rounds > maxRounds {
 		errs = append(errs, fmt.Errorf("-rounds must be from 1 to %d", maxRounds))

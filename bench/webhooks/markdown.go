@@ -13,6 +13,9 @@ import (
 // markdown is the result for people.
 func (r *result) markdown() string {
 	var b strings.Builder
+	if n := r.disturbed(); 2*n > len(r.Samples) {
+		b.WriteString("**A trial: the machine was not quiet, and these are not its numbers.**\n\n")
+	}
 	r.Setting.Write(&b)
 	var looks samples
 	for _, conns := range slices.Compact(slices.Sorted(slices.Values(r.Options.Connections))) {
@@ -202,19 +205,26 @@ func (r *result) beside(b *strings.Builder) {
 // quiet is the share of the machine that others may use without being told of.
 const quiet = 0.05
 
+// disturbed is during how many measurements they used more.
+func (r *result) disturbed() int {
+	n := 0
+	for _, s := range r.Samples {
+		if s.Elsewhere > quiet {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *result) notes(b *strings.Builder) {
 	b.WriteString("\n### Notes\n\n")
 	for _, name := range slices.Sorted(maps.Keys(r.Missing)) {
 		fmt.Fprintf(b, "- not measured: %s: %s\n", name, r.Missing[name])
 	}
-	disturbed := 0
 	for _, s := range r.Samples {
-		if s.Elsewhere > quiet {
-			disturbed++
-		}
 		if s.Failure != "" {
 			fmt.Fprintf(b, "- does not count: round %d of %s at %d connections, %s: %s\n", s.Round, s.Subject, s.Connections, s.Sent, s.Failure)
 		}
 	}
-	fmt.Fprintf(b, "- during %d of %d measurements something else used more than %.0f%% of the machine\n", disturbed, len(r.Samples), 100*quiet)
+	fmt.Fprintf(b, "- during %d of %d measurements something else used more than %.0f%% of the machine\n", r.disturbed(), len(r.Samples), 100*quiet)
 }

@@ -97,25 +97,12 @@ func (b *bench) build(ctx context.Context, root string, subjects []subject) erro
 }
 
 func (b *bench) startApp(ctx context.Context) (err error) {
-	self, err := os.Executable()
-	if err != nil {
+	ready := func(ctx context.Context, addr string) error {
+		_, err := callsOf(ctx, addr)
 		return err
 	}
-	if b.appAddr, err = measure.FreeAddress(ctx); err != nil {
-		return err
-	}
-	if b.app, err = measure.Start("app", b.dir, self, appCommand, b.appAddr); err != nil {
-		return err
-	}
-	ready := func(ctx context.Context) error {
-		_, err := callsOf(ctx, b.appAddr)
-		return err
-	}
-	if err := b.app.Await(ctx, ready); err != nil {
-		b.app.Stop()
-		return fmt.Errorf("app: %w", err)
-	}
-	return nil
+	b.app, b.appAddr, err = measure.StartSelf(ctx, "app", b.dir, ready, appCommand)
+	return err
 }
 
 // rounds lets each subject have its turn in each round. Each round begins with
