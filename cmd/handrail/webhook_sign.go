@@ -79,13 +79,17 @@ secret token of GitLab, which is sent as it is, can only be sent.`,
 		},
 	}
 	f.add(cmd)
+	return cmd
+}
+
+func (f *signFlags) add(cmd *cobra.Command) {
+	f.messageFlags.add(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.id, "id", "", "`id` of the event (default a fresh one, or what the body says)")
 	fs.StringVar(&f.keyFile, "key-file", "", "`file` with the key to sign with")
 	fs.StringVar(&f.curl, "curl", "", "print a curl command for this `URL` (--curl=URL; --curl alone: the route on this machine)")
 	fs.Lookup("curl").NoOptDefVal = routeURL
 	fs.StringVar(&f.send, "send", "", "post the message to this `URL`")
-	return cmd
 }
 
 // target is where the message goes; nil without --send and --curl.
