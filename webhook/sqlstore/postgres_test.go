@@ -188,10 +188,8 @@ func testPostgresSharedByThreeStores(t *testing.T, server *testenv.PostgresServe
 	db := database(t, server, "")
 	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
 		run(t, db, "DROP SCHEMA IF EXISTS handrail CASCADE")
-		shared := alternating{stores: make(chan *sqlstore.Store, 3)}
-		for range 3 {
-			shared.stores <- openPostgres(t, sqlstore.PostgresConfig{Conn: db, MaxConns: 5})
-		}
+		one := func() *sqlstore.Store { return openPostgres(t, sqlstore.PostgresConfig{Conn: db, MaxConns: 5}) }
+		shared := alternate(one(), one(), one())
 		conn := connect(t, db)
 		return webhooktest.Fixture{Store: shared, Advance: func(d time.Duration) { agePostgres(t, conn, d) }}
 	})

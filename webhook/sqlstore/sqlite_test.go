@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,36 +66,17 @@ func sqliteFixture(t *testing.T) webhooktest.Fixture {
 
 func TestSQLite(t *testing.T) { webhooktest.Run(t, sqliteFixture) }
 
-// alternating spreads the steps over stores that share one file, as processes
+// alternating spreads the steps over stores that share one database, as processes
 // would.
 type alternating struct {
-	stores chan *sqlstore.Store
+	webhooktest.Between
+	next func() *sqlstore.Store
 }
 
-func (a alternating) next() *sqlstore.Store {
-	s := <-a.stores
-	a.stores <- s
-	return s
-}
-
-func (a alternating) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
-	return a.next().Claim(ctx, key, req)
-}
-
-func (a alternating) Complete(ctx context.Context, key string, fence int64, answer *webhook.Answer) error {
-	return a.next().Complete(ctx, key, fence, answer)
-}
-
-func (a alternating) Release(ctx context.Context, key string, fence int64, maybe bool) error {
-	return a.next().Release(ctx, key, fence, maybe)
-}
-
-func (a alternating) Kill(ctx context.Context, key string, fence int64) error {
-	return a.next().Kill(ctx, key, fence)
-}
-
-func (a alternating) Lookup(ctx context.Context, key string) (webhook.Record, error) {
-	return a.next().Lookup(ctx, key)
+func alternate(stores ...*sqlstore.Store) alternating {
+	var steps atomic.Int64
+	next := func() *sqlstore.Store { return stores[steps.Add(1)%int64(len(stores))] }
+	return alternating{webhooktest.Between{Next: func(string) (webhook.Store, error) { return next(), nil }}, next}
 }
 
 func (a alternating) Purge(ctx context.Context) (int64, error) { return a.next().Purge(ctx) }
@@ -102,10 +84,7 @@ func (a alternating) Purge(ctx context.Context) (int64, error) { return a.next()
 func TestSQLiteSharedByThreeStores(t *testing.T) {
 	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
 		path := filepath.Join(t.TempDir(), "d.sqlite")
-		shared := alternating{stores: make(chan *sqlstore.Store, 3)}
-		for range 3 {
-			shared.stores <- open(t, path)
-		}
+		shared := alternate(open(t, path), open(t, path), open(t, path))
 		db := raw(t, path)
 		return webhooktest.Fixture{Store: shared, Advance: func(d time.Duration) { age(t, db, d) }}
 	})
