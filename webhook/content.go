@@ -20,7 +20,7 @@ func (m *Middleware) contentDigest(msg Message) Digest {
 		if params, ok := twilioParams(msg); ok {
 			parts := [][]byte{[]byte(msg.RawQuery), {0}}
 			for _, p := range params {
-				parts = append(parts, []byte(p))
+				parts = append(parts, []byte(p.name), []byte(p.value))
 			}
 			return digestOf(parts...)
 		}
