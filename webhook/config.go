@@ -62,8 +62,9 @@ type Config struct {
 	// MaxBufferedBytes is what the bodies of all deliveries under way may take
 	// together, of this Middleware: at least MaxBodyBytes. Each counts by what
 	// has come of it, up to twice that, until it is answered. A delivery for
-	// which nothing is left is answered 503 and not read on. Zero means 64
-	// times MaxBodyBytes.
+	// which nothing is left is answered 503 and not read on. What Deliver has
+	// taken does not count: see InboxConfig.Concurrency. Zero means 64 times
+	// MaxBodyBytes.
 	MaxBufferedBytes int64
 
 	// DiscardStatuses are the statuses (400 to 599) by which the handler says

@@ -11,8 +11,10 @@ import (
 func (m *Middleware) contentDigest(msg Message) Digest {
 	if m.sentAt != nil {
 		if at := field(msg.Body, m.sentAt); at != nil {
-			start := cap(msg.Body) - cap(at)
-			return digestOf(msg.Body[:start], msg.Body[start+len(at):])
+			// at is a part of the body, and reaches as far as it does.
+			if start := cap(msg.Body) - cap(at); start+len(at) <= len(msg.Body) {
+				return digestOf(msg.Body[:start], msg.Body[start+len(at):])
+			}
 		}
 	}
 	if m.provider.Name == "twilio" {
@@ -20,7 +22,7 @@ func (m *Middleware) contentDigest(msg Message) Digest {
 		if params, ok := twilioParams(msg); ok {
 			parts := [][]byte{[]byte(msg.RawQuery), {0}}
 			for _, p := range params {
-				parts = append(parts, []byte(p.name), []byte(p.value))
+				parts = append(parts, []byte(p))
 			}
 			return digestOf(parts...)
 		}

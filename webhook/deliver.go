@@ -28,8 +28,8 @@ var errNoInbox = errors.New("webhook: Deliver needs Config.Inbox")
 // each, until ctx or Config.Drain ends; then it waits for the attempts under
 // way, which end by InboxConfig.Timeout or by Config.Drain, and returns nil. Any
 // number of them may run, in any number of processes: each message is taken by
-// one. An inbox that fails is asked again, at most every second and at least
-// every 30 s, and each time told to OnEvent.
+// one. An inbox that fails is asked again after pauses of 1 s growing to 30 s, and
+// OnEvent is told each time.
 //
 // A 2xx makes the event done. A status of DiscardStatuses makes it dead, as do
 // MaxAttempts and MaxAge when an attempt has failed. After any other complete
@@ -142,7 +142,7 @@ func (d *deliverer) take(stop, ctx context.Context) (more bool, err error) {
 	for range n - len(taken) {
 		<-d.places
 	}
-	return err == nil && len(taken) >= n, err
+	return len(taken) > 0, err
 }
 
 // failed tells of a step of the inbox that belongs to no message.

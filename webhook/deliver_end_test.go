@@ -260,3 +260,28 @@ func TestSettlingFails(t *testing.T) {
 		})
 	}
 }
+
+// What cannot be put on record must not hold the end of a process up for as long
+// as a lease.
+func TestTheEndDoesNotWaitForAStoreThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, inbox, ev := inboxed(t, nil)
+		put(t, m, stripeBody)
+		inbox.fail = func(step, _ string) error {
+			if step == "complete" {
+				return errDown
+			}
+			return nil
+		}
+		stop := delivering(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		time.Sleep(5 * time.Second)
+		start := time.Now()
+		stop()
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("the end took %v", took)
+		}
+		if e := ev.last(t); e.Outcome != webhook.OutcomeStoreError || !errors.Is(e.Err, errDown) {
+			t.Errorf("event %+v", e)
+		}
+	})
+}

@@ -150,8 +150,8 @@
 //
 // The price is that two messages of the same bytes are one, also when the
 // provider meant two: GitHub's repository_dispatch and workflow_dispatch with the
-// same input, or a Twilio call that comes to the same URL twice in the same
-// state. Config.DisableReplayGuard is for handlers of such. The guard costs two
+// same input, the test messages of Shopify, or a Twilio call that comes to the
+// same URL twice in the same state. Config.DisableReplayGuard is for handlers of such. The guard costs two
 // more steps of the store for each message, and a record of the size of the
 // event's; [IsGuard] tells them apart. Providers that sign a time are guarded by
 // VerifierConfig.Tolerance as well.

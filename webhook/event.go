@@ -48,6 +48,7 @@ const (
 	OutcomeDuplicate Outcome = "duplicate"
 	// OutcomeReplayed: the body was handled, or is in the inbox, under another
 	// id, and the signature does not cover ids. It was answered as a duplicate.
+	// Err names that id.
 	OutcomeReplayed Outcome = "replayed"
 	// OutcomeRetry: the handler answered in full with another status than 2xx.
 	// The event may be claimed again, marked as maybe processed.

@@ -97,7 +97,7 @@ func (g *gitlab) sign(m Message, set func(name, value string)) error {
 	}
 	id := source{header: "Idempotency-Key"}.inHeader(m.Header)
 	if id == "" {
-		id = digestID(m.Body)
+		id = digestID(string(m.Body))
 	}
 	m.Header.Del(standardFamilies()[1].id)
 	m.Header.Set(standardFamilies()[0].id, id)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -77,7 +78,6 @@ func (g *guard) open(ctx context.Context, d *inbound, maybeProcessed bool) error
 	if !g.held {
 		return nil
 	}
-	g.held = false
 	return d.m.cfg.Store.Release(ctx, g.key, g.fence, maybeProcessed)
 }
 
@@ -96,7 +96,8 @@ const (
 type ruling struct {
 	verdict verdict
 	claim   Claim   // of the guard
-	answer  *Answer // of the event that the body was handled under
+	owner   string  // the id that the body was handled under, if another
+	answer  *Answer // of that
 }
 
 // askGuard claims the guard, or says what is in the way; see patiently.
@@ -147,6 +148,7 @@ func (d *inbound) askOwner(ctx context.Context, r ruling) (ruling, error) {
 		r.verdict = verdictPass
 		return r, nil
 	}
+	r.owner = owner
 	key := d.m.cfg.Route + "/" + owner
 	rec, err := d.m.cfg.Store.Lookup(ctx, key)
 	if err != nil {
@@ -214,15 +216,21 @@ func (d *inbound) passGuard(ctx context.Context, claim *Claim) (reply, bool) {
 
 // guarded answers a message that its guard did not let pass.
 func (d *inbound) guarded(r ruling, err error) reply {
-	switch {
-	case err != nil:
+	if err != nil {
 		return unavailable(OutcomeStoreError, "webhook_store_unavailable", err)
-	case r.verdict == verdictBusy:
-		return inFlight(r.claim.LeaseLeft)
-	case r.verdict == verdictDead:
-		return dead(nil)
 	}
-	rep := duplicate(r.answer)
-	rep.outcome = OutcomeReplayed
+	var rep reply
+	switch r.verdict {
+	case verdictBusy:
+		rep = inFlight(r.claim.LeaseLeft)
+	case verdictDead:
+		rep = dead(nil)
+	default:
+		rep = duplicate(r.answer)
+		rep.outcome = OutcomeReplayed
+	}
+	if r.owner != "" {
+		rep.err = fmt.Errorf("webhook: the same body came under the id %q", r.owner)
+	}
 	return rep
 }

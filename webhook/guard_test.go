@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +119,9 @@ func TestABodyIsHandledUnderOneID(t *testing.T) {
 				for range 2 {
 					answerIs(t, serve(wrapped, p.request(t, "two", "/hook", body)), 200, again, "duplicate")
 				}
+				if e := ev.all[1]; e.Err == nil || !strings.Contains(e.Err.Error(), `"one"`) {
+					t.Errorf("event %+v does not name the first id", e)
+				}
 				want := []webhook.Outcome{webhook.OutcomeProcessed, webhook.OutcomeReplayed, webhook.OutcomeDuplicate}
 				if got := ev.outcomes(); !slices.Equal(got, want) {
 					t.Errorf("outcomes %v, want %v", got, want)
@@ -170,6 +175,21 @@ func TestWhoTakesABodyOver(t *testing.T) {
 				t.Errorf("calls %q with %v, want %q with %v", h.calls, ev.outcomes(), tt.calls, tt.outcomes)
 			}
 		})
+	}
+}
+
+func TestManyCopiesUnderManyIDsHaveOneEffect(t *testing.T) {
+	p := unsignedIDs()["github"]
+	m, ev := build(t, func(c *webhook.Config) { c.Route, c.Verifier = "hook", newVerifier(t, p.cfg) })
+	var calls atomic.Int64
+	h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
+	var senders sync.WaitGroup
+	for i := range 100 {
+		senders.Go(func() { serve(h, p.request(t, fmt.Sprint(i/4), "/hook", "{}")) })
+	}
+	senders.Wait()
+	if calls.Load() != 1 {
+		t.Errorf("%d calls, with %v", calls.Load(), ev.outcomes())
 	}
 }
 

@@ -111,20 +111,13 @@ func (s *sources) identify(m Message) (id, typ, apiVersion string) {
 	return id, typ, apiVersion
 }
 
-// digestID names a message by its bytes, and what stands before them: the same
-// bytes are the same event.
-func digestID(body []byte, before ...string) string {
-	sum := sha256.Sum256(body)
-	if len(before) > 0 {
-		h := sha256.New()
-		for _, s := range before {
-			_, _ = h.Write([]byte(s))
-		}
-		_, _ = h.Write(body)
-		h.Sum(sum[:0])
+// digestID names a message by its bytes: the same bytes are the same event.
+func digestID(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
 	}
-	id := hex.AppendEncode(append(make([]byte, 0, 128), "body-"...), sum[:])
-	return string(id)
+	return "body-" + hex.EncodeToString(h.Sum(nil))
 }
 
 // isToken reports whether s can be the name of a header (RFC 9110, 5.6.2).

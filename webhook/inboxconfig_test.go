@@ -192,6 +192,17 @@ func TestWhatCannotBeSignedIsNotWritten(t *testing.T) {
 	})
 }
 
+func TestAMessageOfSvixIsSignedAsOne(t *testing.T) {
+	cfg := signings()["standard"].sign
+	m := signedMessage(t, cfg, webhook.Message{Body: []byte("{}"), Header: http.Header{"Svix-Id": {"h-1"}}})
+	if got := slices.Sorted(maps.Keys(m.Header)); !slices.Equal(got, []string{"Svix-Id", "Svix-Signature", "Svix-Timestamp"}) {
+		t.Errorf("headers %v", got)
+	}
+	if got, err := newVerifier(t, cfg).Verify(m); err != nil || got.ID != "h-1" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestWhoCannotBeSignedAnew(t *testing.T) {
 	const public = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
 	for name, tt := range map[string]struct {

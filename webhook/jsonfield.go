@@ -136,17 +136,15 @@ func element(array []byte, index string) []byte {
 }
 
 // lastString is the value of the last member of the root, when that is called
-// name and is a short string without escapes: read from the end, where providers
-// put the type after all else. In JSON nothing else ends so.
+// name and is a string without escapes: read from the end, where providers put
+// the type after all else. In JSON nothing else ends so.
 func lastString(doc []byte, name string) []byte {
 	rest, ok := cutLast(doc, '}')
 	if ok {
 		rest, ok = cutLast(rest, '"')
 	}
-	const short = 128
-	beyond := max(0, len(rest)-short)
-	open := beyond + bytes.LastIndexByte(rest[beyond:], '"')
-	if !ok || open < beyond {
+	open := bytes.LastIndexByte(rest, '"')
+	if !ok || open < 0 {
 		return nil
 	}
 	value := rest[open+1:]
@@ -270,52 +268,7 @@ func valueEnd(doc []byte, at int) int {
 	return end
 }
 
-// containerEnd looks for brackets of the kind that opens, and at nothing between
-// two of them but how many quotes there are: an odd number says that the second
-// stands in a string. Where quotes may be escaped, or brackets are so many that
-// nothing is saved, it looks at each byte.
 func containerEnd(doc []byte, at int) int {
-	const enough, sparse = 16, 16
-	open, shut := doc[at], doc[at]+2 // so they are in ASCII
-	from, depth, brackets, quotes := at, 0, 0, 0
-	for {
-		length := bytes.IndexByte(doc[at:], shut)
-		if length < 0 {
-			return -1
-		}
-		part := doc[at : at+length]
-		at += length + 1
-		if bytes.IndexByte(part, '\\') >= 0 {
-			return containerEndSlowly(doc, from)
-		}
-		for more := true; more; {
-			before, after, found := cutByte(part, open)
-			quotes += bytes.Count(before, []byte{'"'})
-			switch {
-			case quotes%2 != 0:
-			case found:
-				depth++
-			case depth == 1:
-				return at
-			default:
-				depth--
-			}
-			part, more = after, found
-			if brackets++; brackets > enough && (at-len(part)-from) < sparse*brackets {
-				return containerEndSlowly(doc, from)
-			}
-		}
-	}
-}
-
-func cutByte(s []byte, c byte) (before, after []byte, found bool) {
-	if i := bytes.IndexByte(s, c); i >= 0 {
-		return s[:i], s[i+1:], true
-	}
-	return s, nil, false
-}
-
-func containerEndSlowly(doc []byte, at int) int {
 	depth := 0
 	for at < len(doc) {
 		switch doc[at] {

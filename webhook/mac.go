@@ -35,11 +35,6 @@ func newMACKey(newHash func() hash.Hash, secret []byte) *macKey {
 	return &macKey{macs: sync.Pool{New: func() any { return &mac{hash: hmac.New(newHash, secret)} }}}
 }
 
-// newHasher has no secret: its sums are those of the hash.
-func newHasher(newHash func() hash.Hash) *macKey {
-	return &macKey{macs: sync.Pool{New: func() any { return &mac{hash: newHash()} }}}
-}
-
 // start returns a mac of nothing yet. It is given back with macKey.done.
 func (k *macKey) start() *mac {
 	m, _ := k.macs.Get().(*mac)
@@ -52,7 +47,7 @@ func (k *macKey) done(m *mac) { k.macs.Put(m) }
 // mac is one MAC under way.
 type mac struct {
 	hash    hash.Hash
-	scratch [512]byte
+	scratch [128]byte
 	out     [maxSum]byte
 }
 

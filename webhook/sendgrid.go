@@ -46,11 +46,10 @@ func sendgridSpec() spec {
 type sendgrid struct {
 	keys    []*ecdsa.PublicKey
 	private *ecdsa.PrivateKey // for signing
-	digests *macKey
 }
 
 func newSendGrid(secrets []string, signs bool, bad func(field, reason string)) *sendgrid {
-	s := &sendgrid{digests: newHasher(sha256.New)}
+	s := &sendgrid{}
 	for i, secret := range secrets {
 		der, err := base64.StdEncoding.DecodeString(secret)
 		if signs {
@@ -97,33 +96,31 @@ func (s *sendgrid) judge(m Message) (judgement, error) {
 	if !ok || len(header) > base64.StdEncoding.EncodedLen(maxECDSABytes) {
 		return judgement{}, ErrMalformedSignature
 	}
-	hash := s.digests.start()
-	defer s.digests.done(hash)
-	digest := hash.dated(timestamp, m.Body)
-	n, err := base64.StdEncoding.Decode(hash.scratch[:], []byte(header))
+	signature, err := base64.StdEncoding.DecodeString(header)
 	if err != nil {
 		return judgement{}, ErrMalformedSignature
 	}
+	digest := datedDigest(timestamp, m.Body)
 	for i, key := range s.keys {
-		if ecdsa.VerifyASN1(key, digest, hash.scratch[:n]) {
+		if ecdsa.VerifyASN1(key, digest[:], signature) {
 			return judgement{secret: i, at: at}, nil
 		}
 	}
 	return judgement{}, ErrSignatureMismatch
 }
 
-// dated is the sum of a time and a body.
-func (m *mac) dated(timestamp string, body []byte) []byte {
-	m.text(timestamp)
-	m.bytes(body)
-	return m.sum()
+func datedDigest(timestamp string, body []byte) (digest [sha256.Size]byte) {
+	h := sha256.New()
+	_, _ = h.Write([]byte(timestamp))
+	_, _ = h.Write(body)
+	h.Sum(digest[:0])
+	return digest
 }
 
 func (s *sendgrid) sign(m Message, set func(name, value string)) error {
 	at := formatUnix(m.Now)
-	hash := s.digests.start()
-	defer s.digests.done(hash)
-	signature, err := ecdsa.SignASN1(rand.Reader, s.private, hash.dated(at, m.Body))
+	digest := datedDigest(at, m.Body)
+	signature, err := ecdsa.SignASN1(rand.Reader, s.private, digest[:])
 	if err != nil {
 		return ErrNotSignable
 	}

@@ -81,7 +81,7 @@ func (s *Signer) Sign(m Message) (http.Header, error) {
 	if name := s.spec.sources.id.header; name != "" && !s.isSvix(m) {
 		id := s.spec.sources.id.inHeader(m.Header)
 		if id == "" {
-			id = digestID(m.Body)
+			id = digestID(string(m.Body))
 		}
 		m.Header[name], out[name] = []string{id}, []string{id}
 	}

@@ -1,16 +1,15 @@
 package webhook
 
 import (
-	"cmp"
 	"crypto/sha1" // as HMAC it holds, and Twilio signs with it
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"mime"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -18,9 +17,6 @@ const (
 	twilioSignature = "X-Twilio-Signature"
 	twilioDigest    = "bodySHA256"
 	formType        = "application/x-www-form-urlencoded"
-
-	// maxParameters is how many a query or a form may have, as in net/url.
-	maxParameters = 10_000
 )
 
 // twilioSpec: Twilio repeats a request only where the URL is configured so.
@@ -76,86 +72,48 @@ func (t *twilio) judge(m Message) (judgement, error) {
 	return judgement{}, ErrSignatureMismatch
 }
 
-// parameter is one of a form, or of a query.
-type parameter struct{ name, value string }
-
-func (p parameter) compare(q parameter) int {
-	return cmp.Or(strings.Compare(p.name, q.name), strings.Compare(p.value, q.value))
-}
-
-// parameters are those of a form or a query as it was sent, in its order. It
-// reports false when s is none, or has more than maxParameters.
-func parameters(s string) ([]parameter, bool) {
-	n := strings.Count(s, "&") + 1
-	if n > maxParameters || strings.Contains(s, ";") {
+// twilioParams are names and values of a form as they are signed. It reports
+// false when the body cannot be what the signature covers.
+func twilioParams(m Message) (params []string, ok bool) {
+	query, err := url.ParseQuery(m.RawQuery)
+	if err != nil {
 		return nil, false
 	}
-	all := make([]parameter, 0, n)
-	for pair := range strings.SplitSeq(s, "&") {
-		if pair == "" {
-			continue
-		}
-		name, value, _ := strings.Cut(pair, "=")
-		name, nameOK := unescaped(name)
-		value, valueOK := unescaped(value)
-		if !nameOK || !valueOK {
-			return nil, false
-		}
-		all = append(all, parameter{name, value})
-	}
-	return all, true
-}
-
-func unescaped(s string) (string, bool) {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s, true
-	}
-	s, err := url.QueryUnescape(s)
-	return s, err == nil
-}
-
-// twilioParams are the parameters of a form as they are signed. It reports false
-// when the body cannot be what the signature covers.
-func twilioParams(m Message) (params []parameter, ok bool) {
-	if m.RawQuery != "" {
-		query, ok := parameters(m.RawQuery)
-		if !ok {
-			return nil, false
-		}
-		if i := slices.IndexFunc(query, func(p parameter) bool { return p.name == twilioDigest }); i >= 0 {
-			sum := sha256.Sum256(m.Body)
-			want := hex.EncodeToString(sum[:])
-			return nil, subtle.ConstantTimeCompare([]byte(query[i].value), []byte(want)) == 1
-		}
+	if digests, there := query[twilioDigest]; there {
+		sum := sha256.Sum256(m.Body)
+		want := hex.EncodeToString(sum[:])
+		return nil, subtle.ConstantTimeCompare([]byte(digests[0]), []byte(want)) == 1
 	}
 	if len(m.Body) == 0 {
 		return nil, true
 	}
-	if kind := m.Header.Get("Content-Type"); kind != formType {
-		mediaType, _, err := mime.ParseMediaType(kind)
-		if err != nil || mediaType != formType {
-			return nil, false
-		}
-	}
-	if params, ok = parameters(string(m.Body)); !ok {
+	mediaType, _, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || mediaType != formType {
 		return nil, false
 	}
-	slices.SortFunc(params, parameter.compare)
-	return slices.Compact(params), true
+	form, err := url.ParseQuery(string(m.Body))
+	if err != nil {
+		return nil, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		for _, value := range slices.Compact(slices.Sorted(slices.Values(form[name]))) {
+			params = append(params, name, value)
+		}
+	}
+	return params, true
 }
 
-func (t *twilio) matches(key *macKey, rawQuery string, params []parameter, got *candidates) bool {
+func (t *twilio) matches(key *macKey, rawQuery string, params []string, got *candidates) bool {
 	mac := key.start()
 	defer key.done(mac)
 	t.feed(mac, rawQuery, params)
 	return got.include(mac.sum())
 }
 
-func (t *twilio) feed(mac *mac, rawQuery string, params []parameter) {
+func (t *twilio) feed(mac *mac, rawQuery string, params []string) {
 	mac.url(t.public, rawQuery)
-	for _, p := range params {
-		mac.text(p.name)
-		mac.text(p.value)
+	for _, s := range params {
+		mac.text(s)
 	}
 }
 

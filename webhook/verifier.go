@@ -157,9 +157,9 @@ func (v *verifier) describe(m Message, j judgement) Verified {
 // digest names a message by what the provider signed of it, apart from times.
 func (v *verifier) digest(m Message) string {
 	if v.info.NeedsPublicURL && m.RawQuery != "" {
-		return digestID(m.Body, m.RawQuery, "\n")
+		return digestID(m.RawQuery, "\n", string(m.Body))
 	}
-	return digestID(m.Body)
+	return digestID(string(m.Body))
 }
 
 // compile checks the configuration and makes the scheme.
