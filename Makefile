@@ -2,14 +2,14 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench bench-deps bench-limits microbench fuzz soak faults build fmt fresh
+.PHONY: help demo deps test check bench bench-deps bench-limits bench-webhooks microbench fuzz soak faults faults-webhooks build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
 FUZZTIME  = 30s
 
 help: ## list the goals
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the sidecar in front of a sample app and print what to try
 	go run ./cmd/handrail demo
@@ -39,6 +39,9 @@ bench-deps: ## install what bench uses: wrk, redis-server, nginx, HAProxy, Caddy
 bench-limits: ## measure the limiters beside others, in memory and on Redis (LIMITSFLAGS)
 	cd bench/limits && go test -count=1 -timeout 20m -run '^TestCompare$$' -compare $(LIMITSFLAGS)
 
+bench-webhooks: ## measure webhook delivery by store beside plain proxying (WEBHOOKSFLAGS)
+	go run ./bench/webhooks $(WEBHOOKSFLAGS)
+
 microbench: ## run all Go benchmarks
 	go test -run '^$$' -bench . ./...
 
@@ -52,6 +55,10 @@ soak: ## send SOAK_REQUESTS (100000) with random aborts through the server and b
 faults: ## let Redis fail under load, FAULT_SECONDS (60) for each kind of fault (FAULT_SEED)
 	HANDRAIL_FAULT_SECONDS=$(or $(FAULT_SECONDS),60) HANDRAIL_FAULT_SEED=$(FAULT_SEED) \
 		go test -count=1 -v -timeout 60m -run FaultsUnderLoad ./ratelimit/redislimit
+
+faults-webhooks: ## let sidecar, store, app and provider fail in FAULT_RUNS (1000) seeded runs (FAULT_SEED)
+	HANDRAIL_FAULT_RUNS=$(or $(FAULT_RUNS),1000) HANDRAIL_FAULT_SEED=$(FAULT_SEED) \
+		go test -count=1 -v -timeout 180m -run WebhooksThroughFaults ./cmd/handrail
 
 build: ## build static binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
