@@ -5,9 +5,13 @@
 // (modernc.org/sqlite), without cgo.
 //
 // [OpenPostgres] keeps it in a PostgreSQL database, for any number of instances
-// (pgx). Each statement is a transaction without state in the session, sent by
-// the simple protocol, so that a pooler may stand in between (PgBouncer in
-// transaction mode).
+// (pgx). Nothing is kept in the session, and statements are sent by the simple
+// protocol, so that a pooler may stand in between (PgBouncer in transaction
+// mode). A step changes something in one statement; one that sees to the order of
+// messages is a transaction that holds an advisory lock until it commits.
+//
+// Either is a [webhook.Store], a [webhook.Ledger], and a [webhook.Inbox], which
+// keeps messages until they are delivered.
 //
 // [ClaimTx] is for a service that has its effect in the same PostgreSQL
 // database: the effect and the mark that it was had are one transaction.
@@ -30,9 +34,29 @@
 // same; steps of several connections share an fsync. A failover forgets what was
 // not replicated, unless synchronous_commit waits for a standby.
 //
+// # Messages
+//
+// What is known of a message stands in the row of its key, the message itself in
+// a row of its own that is written once and deleted when it is done: to claim it,
+// or to give it back, does not write its body again. Instances that take messages
+// from PostgreSQL do not wait for each other. Asking in vain costs one read, of an
+// index that holds nothing but what could be taken; those behind another one of
+// their order are not in its way, however many.
+//
+// In PostgreSQL messages of one order are put, completed and discarded one after
+// the other. Their place is given by the database's clock, and goes up by one at
+// least: when that clock jumps back, a message that died before the jump and is
+// revived after it may go behind some that came later.
+//
+// The body of a message is up to 64 MiB. The simple protocol writes it with two
+// digits for each byte, so that bodies of tens of MiB take seconds, and need a
+// longer [PostgresConfig].Timeout. SQLite's file does not become smaller when
+// messages go; what they took is used again.
+//
 // # When the database is down
 //
-// Each step returns the error, and the middleware answers 503: a full disk, a
+// Each step returns the error, and the middleware answers 503: a full disk, where
+// nothing of a message is kept, a
 // file that is locked for more than 5 s, one that cannot be read; a server that
 // refuses connections, or does not answer within the timeout of a step. The
 // store goes on by itself once the database does.
@@ -40,15 +64,19 @@
 // # Retention
 //
 // Keys past their retention count as absent. Their rows are deleted by Purge,
-// or by Run, which the owner starts. Several instances may do so at once.
+// or by Run, which the owner starts, and with them the messages of dead ones.
+// Several instances may do so at once. A message that waits, or is being
+// delivered, has no end.
 //
 // # Security
 //
 // What is kept is event ids, digests of bodies, and the answers of routes that
-// replay them, up to 64 KiB each; no bodies, signatures or secrets. SQLite's
+// replay them, up to 64 KiB each; of routes with an inbox also the messages that
+// are not done yet: bodies and headers as they came, signatures among them, in
+// plain. No secrets. SQLite's
 // file is created with mode 0600, in a directory created with mode 0700. It must
 // not lie on a network file system: SQLite's locks do not hold there. Errors
 // hold neither the address of PostgreSQL as it was given nor the password. Its
-// role needs SELECT, INSERT, UPDATE and DELETE on one table, see [DDL]; a server
-// that logs failed statements logs event ids and kept answers with them.
+// role needs SELECT, INSERT, UPDATE and DELETE on two tables, see [DDL]; a server
+// that logs failed statements logs event ids, kept answers and messages with them.
 package sqlstore

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -60,7 +61,7 @@ func nothing(t *testing.T, s *sqlstore.Store, key string) {
 func there(t *testing.T, s *sqlstore.Store, kept map[string][]byte) {
 	t.Helper()
 	for key, body := range kept {
-		if m, err := s.Message(t.Context(), key); err != nil || string(m.Body) != string(body) {
+		if m, err := s.Message(t.Context(), key); err != nil || !bytes.Equal(m.Body, body) {
 			t.Errorf("%q: %d bytes, %v; want %d", key, len(m.Body), err, len(body))
 		}
 	}
@@ -94,7 +95,7 @@ func TestPutWithoutRoomKeepsNothing(t *testing.T) {
 		kept := fillUp(t, s, fmt.Sprint(size), size)
 		t.Logf("%d messages of up to %d bytes", len(kept), size)
 		for key, body := range kept {
-			if m, err := s.Message(t.Context(), key); err != nil || string(m.Body) != string(body) {
+			if m, err := s.Message(t.Context(), key); err != nil || !bytes.Equal(m.Body, body) {
 				t.Errorf("%q: %d bytes, %v", key, len(m.Body), err)
 			}
 		}

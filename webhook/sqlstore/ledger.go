@@ -76,7 +76,7 @@ func (q *queries) bounds(query webhook.Query) (from string, below any, err error
 		key += q.next
 	}
 	if q.foreign != "" && strings.HasPrefix(key, q.foreign) {
-		key = q.foreign + q.end.(string) // there may be many
+		key = q.afterForeign // there may be many
 	}
 	return max(from, key), below, nil
 }

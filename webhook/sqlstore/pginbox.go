@@ -29,7 +29,7 @@ SELECT fence, attempt, maybe_processed, body_digest FROM kept`)
 	q.take = pgDialect.fill(pgTake)
 	q.putMessage, q.deleteMessage = "", ""
 	q.mark, q.unmark, q.next, q.end = asItIs, asItIs, "\x01", "\x7f" // keys are of ' ' to '~'
-	q.foreign = txPrefix
+	q.foreign, q.afterForeign = txPrefix, `\tx0`
 	return q
 }
 
@@ -79,15 +79,18 @@ func (db *postgresDB) change(ctx context.Context, route, order string, f func(ct
 // each other, and no more.
 func orderLock(route, order string) int64 {
 	sum := sha256.Sum256([]byte("handrail webhook order\x00" + route + "\x00" + order))
-	return int64(binary.BigEndian.Uint64(sum[:])) //nolint:gosec // any 64 bits do
+	return int64(binary.BigEndian.Uint64(sum[:]))
 }
 
 func (db *postgresDB) settle(ctx context.Context, key string, fence int64, to webhook.State, maybe bool, answer *webhook.Answer) (settled bool, k kept, err error) {
 	settleKept := func(ctx context.Context, s session) error {
 		settled, err = db.q.settleKept(ctx, s, key, fence, k, to, maybe, answer)
+		if err == nil && !settled { // it was settled meanwhile, perhaps by the same step
+			k, err = db.q.look(ctx, s, key)
+		}
 		return err
 	}
-	err = db.look(ctx, func(ctx context.Context, s session) error {
+	err = db.change(ctx, "", "", func(ctx context.Context, s session) error {
 		if settled, err = db.q.settleRow(ctx, s, key, fence, to, maybe, answer); settled || err != nil {
 			return err
 		}
@@ -103,14 +106,14 @@ func (db *postgresDB) settle(ctx context.Context, key string, fence int64, to we
 }
 
 func (db *postgresDB) purge(ctx context.Context, limit int64) (n int64, err error) {
-	err = db.look(ctx, func(ctx context.Context, s session) error {
+	err = db.change(ctx, "", "", func(ctx context.Context, s session) error {
 		return s.row(ctx, db.q.purge, limit).Scan(&n)
 	})
 	return n, err
 }
 
 func (db *postgresDB) takeDue(ctx context.Context, route string, limit int, lease int64) (taken []takenRow, err error) {
-	err = db.look(ctx, func(ctx context.Context, s session) error {
+	err = db.change(ctx, "", "", func(ctx context.Context, s session) error {
 		return s.each(ctx, func(from func(dest ...any) error) error {
 			var t takenRow
 			if err := from(&t.key, &t.fence, &t.attempt, &t.maybe, &t.ageMS, &t.head, &t.body); err != nil {

@@ -22,7 +22,8 @@ type queries struct {
 	next string
 	end  any
 	// foreign begins the keys of others in the table; empty: there are none.
-	foreign string
+	// afterForeign is above them.
+	foreign, afterForeign string
 }
 
 // dialect is all that differs between databases.

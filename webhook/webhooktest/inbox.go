@@ -50,6 +50,17 @@ func inboxRule(name string, check func(d inboxDriver)) Rule {
 	})
 }
 
+// boxes are the handles on the inbox.
+func (d inboxDriver) boxes() []webhook.Inbox {
+	var all []webhook.Inbox
+	for _, s := range d.handles() {
+		if box, ok := s.(webhook.Inbox); ok {
+			all = append(all, box)
+		}
+	}
+	return all
+}
+
 // message is one of route r whose body is its name.
 func message(name, order string) webhook.Stored {
 	return webhook.Stored{
@@ -166,7 +177,11 @@ func (d inboxDriver) fails(name string, fence int64, f webhook.Failure) {
 // fail is Fail as a step of a store.
 func fail(f webhook.Failure) step {
 	return step{fmt.Sprintf("Fail(%+v)", f), func(ctx context.Context, s webhook.Store, key string, fence int64) error {
-		return s.(webhook.Inbox).Fail(ctx, key, fence, f) //nolint:forcetypeassert // an inboxRule sees to it
+		box, ok := s.(webhook.Inbox)
+		if !ok {
+			return fmt.Errorf("%T is no webhook.Inbox", s)
+		}
+		return box.Fail(ctx, key, fence, f)
 	}, f.Then}
 }
 

@@ -216,13 +216,6 @@ var inboxKeys = []struct{ name, order string }{{"a", "o"}, {"b", "o"}, {"c", "o"
 func (d inboxDriver) randomInboxStep(rng *rand.Rand, m *inboxModel) string {
 	which := inboxKeys[rng.IntN(len(inboxKeys))]
 	key := "r/" + which.name
-	k, _ := m.find(key)
-	fence := k.Fence + [...]int64{0, 0, 0, 0, -1, 1}[rng.IntN(6)]
-	agree := func(got, want error) {
-		if !errors.Is(got, want) {
-			d.failf("got %v, want %v", got, want)
-		}
-	}
 	defer func() {
 		k, msg := m.find(key)
 		d.record(key, k.Record)
@@ -252,25 +245,8 @@ func (d inboxDriver) randomInboxStep(rng *rand.Rand, m *inboxModel) string {
 			d.failf("got %+v, want %+v", got, want)
 		}
 		return fmt.Sprintf("Claim(%q, %+v)", key, req)
-	case n < 54:
-		agree(d.Store.Complete(d.ctx, key, fence, nil), m.settle(key, fence, webhook.StateDone, false, nil))
-		return fmt.Sprintf("Complete(%q, %d)", key, fence)
-	case n < 58:
-		agree(d.Store.Release(d.ctx, key, fence, true), m.settle(key, fence, webhook.StateRetry, true, nil))
-		return fmt.Sprintf("Release(%q, %d)", key, fence)
-	case n < 62:
-		agree(d.Store.Kill(d.ctx, key, fence), m.settle(key, fence, webhook.StateDead, false, nil))
-		return fmt.Sprintf("Kill(%q, %d)", key, fence)
-	case n < 74:
-		f := [...]webhook.Failure{again, atOnce, unknown, never, never}[rng.IntN(5)]
-		agree(d.box.Fail(d.ctx, key, fence, f), m.fail(key, fence, f))
-		return fmt.Sprintf("Fail(%q, %d, %+v)", key, fence, f)
-	case n < 81:
-		agree(d.Revive(d.ctx, key), m.revive(key))
-		return fmt.Sprintf("Revive(%q)", key)
 	case n < 84:
-		agree(d.Discard(d.ctx, key), m.discard(key))
-		return fmt.Sprintf("Discard(%q)", key)
+		return d.randomChange(rng, m, key)
 	case n < 88:
 		d.purge()
 		d.backlog(m.backlog()...)
@@ -280,6 +256,38 @@ func (d inboxDriver) randomInboxStep(rng *rand.Rand, m *inboxModel) string {
 		d.Advance(by)
 		m.now += by
 		return fmt.Sprintf("Advance(%v)", by)
+	}
+}
+
+// randomChange takes a step on key that is said to succeed or not.
+func (d inboxDriver) randomChange(rng *rand.Rand, m *inboxModel, key string) string {
+	k, _ := m.find(key)
+	fence := k.Fence + [...]int64{0, 0, 0, 0, -1, 1}[rng.IntN(6)]
+	agree := func(got, want error) {
+		if !errors.Is(got, want) {
+			d.failf("got %v, want %v", got, want)
+		}
+	}
+	switch n := rng.IntN(30); {
+	case n < 8:
+		agree(d.Store.Complete(d.ctx, key, fence, nil), m.settle(key, fence, webhook.StateDone, false, nil))
+		return fmt.Sprintf("Complete(%q, %d)", key, fence)
+	case n < 12:
+		agree(d.Store.Release(d.ctx, key, fence, true), m.settle(key, fence, webhook.StateRetry, true, nil))
+		return fmt.Sprintf("Release(%q, %d)", key, fence)
+	case n < 16:
+		agree(d.Store.Kill(d.ctx, key, fence), m.settle(key, fence, webhook.StateDead, false, nil))
+		return fmt.Sprintf("Kill(%q, %d)", key, fence)
+	case n < 22:
+		f := [...]webhook.Failure{again, atOnce, unknown, never, never}[rng.IntN(5)]
+		agree(d.box.Fail(d.ctx, key, fence, f), m.fail(key, fence, f))
+		return fmt.Sprintf("Fail(%q, %d, %+v)", key, fence, f)
+	case n < 27:
+		agree(d.Revive(d.ctx, key), m.revive(key))
+		return fmt.Sprintf("Revive(%q)", key)
+	default:
+		agree(d.Discard(d.ctx, key), m.discard(key))
+		return fmt.Sprintf("Discard(%q)", key)
 	}
 }
 

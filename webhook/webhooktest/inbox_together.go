@@ -13,13 +13,12 @@ import (
 
 var inboxTogetherRules = []Rule{
 	inboxRule("of 100 concurrent copies one is kept", func(d inboxDriver) {
-		handles := d.handles()
+		boxes := d.boxes()
 		for round := range 3 {
 			name := fmt.Sprint(round)
 			claims, errs := make([]webhook.Claim, copies), make([]error, copies)
 			together(copies, func(i int) {
-				box := handles[i%len(handles)].(webhook.Inbox) //nolint:forcetypeassert // as Store
-				claims[i], errs[i] = box.Put(d.ctx, "r/"+name, message(name, "o"), request)
+				claims[i], errs[i] = boxes[i%len(boxes)].Put(d.ctx, "r/"+name, message(name, "o"), request)
 			})
 			accepted := 0
 			for i, c := range claims {
@@ -64,6 +63,29 @@ var inboxTogetherRules = []Rule{
 			}
 		}
 	}),
+	inboxRule("a step that is said many times at once succeeds each time", func(d inboxDriver) {
+		boxes := d.boxes()
+		for i, s := range []step{complete(nil), kill(), release(true), fail(again), fail(unknown), fail(never)} {
+			for _, order := range []string{"", s.name} {
+				name := fmt.Sprint(i, order)
+				d.accepts(order, name)
+				d.takes(first(name)...)
+				if d.err != nil {
+					return
+				}
+				errs := make([]error, 10)
+				together(len(errs), func(i int) { errs[i] = s.call(d.ctx, boxes[i%len(boxes)], "r/"+name, 1) })
+				for _, err := range errs {
+					if err != nil {
+						d.failf("%s at once: %w", s.name, err)
+					}
+				}
+				if s.to == webhook.StateRetry {
+					d.does("Discard", d.Discard, "r/"+name)
+				}
+			}
+		}
+	}),
 	inboxRule("each message is taken by one of many takers", func(d inboxDriver) {
 		const messages, takers = 60, 8
 		for i := range messages {
@@ -72,11 +94,11 @@ var inboxTogetherRules = []Rule{
 		if d.err != nil {
 			return
 		}
-		handles := d.handles()
+		boxes := d.boxes()
 		var mu sync.Mutex
 		by := make(map[string]int)
 		together(takers, func(i int) {
-			box := handles[i%len(handles)].(webhook.Inbox) //nolint:forcetypeassert // as Store
+			box := boxes[i%len(boxes)]
 			for misses := 0; misses < 3; {
 				got, err := box.Take(d.ctx, "r", 1+i%3, lease)
 				mu.Lock()
@@ -106,7 +128,7 @@ var inboxTogetherRules = []Rule{
 		}
 	}),
 	inboxRule("many that put and take on several handles get all done, in order and one of an order at a time", func(d inboxDriver) {
-		f := &flow{d: d, handles: d.handles(), under: make(map[string]string), left: flowOrders * flowPutters * flowEach}
+		f := &flow{d: d, boxes: d.boxes(), under: make(map[string]string), left: flowOrders * flowPutters * flowEach}
 		ctx, cancel := context.WithTimeout(d.ctx, 2*time.Minute)
 		defer cancel()
 		const takers = 6
@@ -127,8 +149,8 @@ const (
 
 // flow is many messages on their way through an inbox.
 type flow struct {
-	d       inboxDriver
-	handles []webhook.Store
+	d     inboxDriver
+	boxes []webhook.Inbox
 
 	mu    sync.Mutex // over what follows and d.err, never across the store
 	clock int
@@ -150,7 +172,7 @@ func (f *flow) tick() int {
 }
 
 func (f *flow) box(i int) webhook.Inbox {
-	return f.handles[i%len(f.handles)].(webhook.Inbox) //nolint:forcetypeassert // as Store
+	return f.boxes[i%len(f.boxes)]
 }
 
 func (f *flow) failed() bool {
