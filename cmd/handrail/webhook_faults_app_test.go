@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ type faultCall struct {
 	over    bool          // the app has ended its work, too
 	did     string        // "effect", "known", or what went wrong
 	ok      bool          // it answered 2xx
+	mute    bool          // there was no complete answer
 }
 
 // What may go wrong in a call. Where it says after, the effect has happened.
@@ -109,11 +111,12 @@ func (a *faultApp) serve(w http.ResponseWriter, r *http.Request, sidecar int) {
 		ended()
 		a.mu.Lock()
 		call.over = true
+		call.mute = r.Context().Err() != nil || strings.HasPrefix(wrong, "reset") || strings.HasPrefix(wrong, "half")
 		a.mu.Unlock()
 		a.run.note("app: end of %s fence %d: %s", call.key, call.fence, call.did)
 	}()
 	a.run.at("call", sidecar)
-	a.run.amid(sidecar, call.fence)
+	a.run.amid(sidecar, call.key, call.fence)
 	a.work(w, r, call, wrong)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -26,8 +27,9 @@ type fault struct {
 	// otherwise the lease is made to have begun earlier.
 	waits bool
 
-	seen   int
-	struck bool
+	seen    int
+	struck  bool
+	resumed chan struct{} // closed when what was stopped goes on
 }
 
 // A strike is a fault whose moment has come, elsewhere than in the run's own
@@ -36,6 +38,12 @@ type strike struct {
 	fault   *fault
 	sidecar int
 	done    chan struct{}
+}
+
+// miss is for a strike whose time is over.
+func (s *strike) miss() {
+	close(s.fault.resumed)
+	close(s.done)
 }
 
 const waitingEach = 33 // one of so many runs waits for a lease by the wall clock
@@ -47,11 +55,12 @@ func (r *faultRun) plan() {
 	r.timeout = []time.Duration{250 * time.Millisecond, 400 * time.Millisecond}[rnd.IntN(2)]
 	r.signature = []string{"forward", "fresh"}[rnd.IntN(2)]
 	r.order = []string{"", `, order: "json:/customer"`}[rnd.IntN(2)]
+	r.fromSync = r.setup.mode == "inbox" && rnd.IntN(5) == 0
 	for range 1 + rnd.IntN(3) {
 		r.armed = append(r.armed, r.drawFault())
 	}
 	if r.seed%waitingEach == 7 {
-		r.armed = []*fault{{kind: "stop", step: r.drawStep(), nth: 1 + rnd.IntN(3), waits: true, lasts: r.timeout + leaseMargin + ageSlack}}
+		r.armed = []*fault{{resumed: make(chan struct{}), kind: "stop", step: r.drawStep(), nth: 1 + rnd.IntN(3), waits: true, lasts: r.timeout + leaseMargin + ageSlack}}
 	}
 	n := 3 + rnd.IntN(5)
 	for i := range n {
@@ -77,7 +86,7 @@ func (r *faultRun) plannedSidecars() int {
 
 // faultKinds by how often they are drawn.
 func (r *faultRun) faultKinds() []string {
-	kinds := []string{"kill", "kill", "kill", "kill", "stop", "stop", "terminate", "app down"}
+	kinds := []string{"kill", "kill", "kill", "kill", "stop", "stop", "terminate", "app down", "reload"}
 	if r.setup.store == "sqlite" || r.lane.clock != nil {
 		kinds = append(kinds, "clock forward", "clock back")
 	}
@@ -104,12 +113,15 @@ func (r *faultRun) drawStep() string { return r.steps()[r.rnd.IntN(len(r.steps()
 func (r *faultRun) drawFault() *fault {
 	rnd := r.rnd
 	kinds := r.faultKinds()
-	f := &fault{kind: kinds[rnd.IntN(len(kinds))], nth: 1 + rnd.IntN(4)}
+	f := &fault{resumed: make(chan struct{}), kind: kinds[rnd.IntN(len(kinds))], nth: 1 + rnd.IntN(4)}
 	f.after = time.Duration(rnd.Int64N(int64(250 * time.Millisecond)))
 	f.lasts = time.Duration(rnd.Int64N(int64(150 * time.Millisecond)))
 	f.step = r.drawStep()
+	if strings.Contains(f.step, "settle") || strings.Contains(f.step, "take") { // of which there are fewer
+		f.nth = 1 + rnd.IntN(2)
+	}
 	switch f.kind {
-	case "terminate", "app down":
+	case "terminate", "app down", "reload":
 		f.step = ""
 	case "stop":
 		f.lasts = r.timeout + 2*ageSlack + f.lasts
@@ -151,6 +163,13 @@ func (r *faultRun) at(step string, sidecar int) bool {
 		return true
 	}
 	r.hand(f, sidecar)
+	if f.kind == "stop" && strings.HasPrefix(step, "before ") {
+		// What it was about to say, it says when it goes on.
+		select {
+		case <-f.resumed:
+		case <-r.over:
+		}
+	}
 	return true
 }
 
@@ -224,7 +243,7 @@ func (r *faultRun) seeStore(sidecar int, c *faultConn, toStore bool, data []byte
 			kind = "take"
 		case digest.Match(data):
 			kind = "claim"
-		case bytes.Contains(data, []byte("UPDATE")), bytes.HasPrefix(data, []byte("*7\r\n")):
+		case bytes.Contains(data, []byte("UPDATE")), bytes.HasPrefix(data, []byte("*8\r\n")):
 			kind = "settle"
 		}
 	}
@@ -260,13 +279,15 @@ func (r *faultRun) strike(f *fault, sidecar int) {
 		s.kill()
 		r.later(heal, func() { r.restart(s) })
 	case "terminate":
-		if s.stopped {
+		if s.isStopped() {
 			return
 		}
 		s.signal(syscall.SIGTERM)
 		r.later(heal, func() { s.kill(); r.restart(s) })
 	case "stop":
 		r.stop(f, s, heal)
+	case "reload":
+		s.reload()
 	case "app down":
 		r.app.down()
 		r.later(heal, func() {
@@ -287,12 +308,13 @@ func (r *faultRun) strike(f *fault, sidecar int) {
 // it may hold what the new one needs to start.
 func (r *faultRun) restart(s *faultSidecar) {
 	for _, other := range r.sidecars {
-		if other.stopped {
+		if other.isStopped() {
 			r.later(r.now()+50*time.Millisecond, func() { r.restart(s) })
 			return
 		}
 	}
 	if s.url() == "" {
+		s.sync = false
 		s.start()
 	}
 }
@@ -313,6 +335,7 @@ func (r *faultRun) stop(f *fault, s *faultSidecar, heal time.Duration) {
 	resume := sync.OnceFunc(func() {
 		r.note("sidecar %d: goes on", s.n)
 		s.signal(syscall.SIGCONT)
+		close(f.resumed)
 	})
 	r.later(heal, resume)
 	if f.amid {
@@ -324,7 +347,7 @@ func (r *faultRun) stop(f *fault, s *faultSidecar, heal time.Duration) {
 
 // amid is called where an attempt is under way. The sidecar that it was taken
 // over from, if it is to, goes on, and has the time to do what it was about to.
-func (r *faultRun) amid(sidecar int, fence int64) {
+func (r *faultRun) amid(sidecar int, key string, fence int64) {
 	r.mu.Lock()
 	resume := r.resume
 	if fence < 2 || r.stopped == sidecar {
@@ -338,6 +361,10 @@ func (r *faultRun) amid(sidecar int, fence int64) {
 		r.count("stopped sidecars that went on beside their successor")
 		resume()
 		r.pause(nil, 50*time.Millisecond)
+		kept, _ := r.store.kept(r.t.Context(), r.route) // empty when it cannot be asked
+		if d := kept[key]; d.fence == fence && (d.state == stateDone || d.state == stateDead) {
+			r.t.Errorf("%s: the sidecar that had been stopped settled the claim of its successor: state %d", key, d.state)
+		}
 	}
 }
 

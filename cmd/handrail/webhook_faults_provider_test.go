@@ -61,7 +61,11 @@ func (r *faultRun) newEvent(n int) *faultEvent {
 }
 
 func (e *faultEvent) draw(id string) ([]byte, [sha256.Size]byte) {
-	body := fmt.Appendf(nil, `{"id":%q, "type":"charge.succeeded","customer":"cus_%d","note":"\u00e9 é","a":1,"a":2,"fill":%q}`+"\n", id, e.customer, strings.Repeat("x", e.rnd.IntN(4<<10)))
+	fill := e.rnd.IntN(4 << 10)
+	if e.rnd.IntN(10) == 0 {
+		fill = e.rnd.IntN(200 << 10)
+	}
+	body := fmt.Appendf(nil, `{"id":%q, "type":"charge.succeeded","customer":"cus_%d","note":"\u00e9 é","a":1,"a":2,"fill":%q}`+"\n", id, e.customer, strings.Repeat("x", fill))
 	return body, sha256.Sum256(body)
 }
 

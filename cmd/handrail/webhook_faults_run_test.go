@@ -40,8 +40,11 @@ type faultRun struct {
 	timeout  time.Duration
 	// Of an inbox: what it sends on, and its key for the order, or nothing.
 	signature, order string
-	dir              string
-	begin            time.Time
+	// fromSync: the sidecars begin in mode sync, and get that of an inbox when
+	// they are started anew.
+	fromSync bool
+	dir      string
+	begin    time.Time
 
 	app      *faultApp
 	store    faultStore
@@ -60,6 +63,8 @@ type faultRun struct {
 	resume   func() // nil when none is to
 	journal  []string
 	counts   map[string]int
+
+	agings [][2]time.Duration // from when to when leases were ended
 
 	// What check has found.
 	kept  map[string]keptDelivery
@@ -151,6 +156,7 @@ func (r *faultRun) play() {
 		close(delivered)
 	}()
 	r.drive(delivered)
+	r.switchModes()
 	r.settle(delivered)
 	close(r.over)
 	<-delivered
@@ -175,11 +181,7 @@ func (r *faultRun) startSidecars() {
 			r.proxies = append(r.proxies, p)
 			s.env = []string{fmt.Sprintf(scheme, p.ln.Addr())}
 		}
-		s.config = fmt.Sprintf("handrail%d.yaml", i)
-		text := r.configuration(fmt.Sprintf("http://127.0.0.1:%d", r.lane.appPorts[i]))
-		if err := os.WriteFile(filepath.Join(r.dir, s.config), []byte(text), 0o600); err != nil {
-			r.t.Fatal(err)
-		}
+		s.config, s.sync = fmt.Sprintf("handrail%d.yaml", i), r.fromSync
 		if i < r.plannedSidecars() {
 			r.sidecars = append(r.sidecars, s)
 			s.start()
@@ -187,16 +189,22 @@ func (r *faultRun) startSidecars() {
 	}
 }
 
-func (r *faultRun) configuration(upstream string) string {
+// configure writes the configuration of a sidecar.
+func (s *faultSidecar) configure() {
+	r := s.run
+	r.t.Helper()
 	more := ""
-	if r.setup.mode == "inbox" {
+	if r.setup.mode == "inbox" && !s.sync {
 		more = fmt.Sprintf(", mode: inbox, signature: %s, inbox: {timeout: %s, first_retry: 50ms, longest_retry: 200ms, concurrency: 4%s}",
 			r.signature, r.timeout, r.order)
 	}
-	return config(upstream, fmt.Sprintf(`
+	text := config(fmt.Sprintf("http://127.0.0.1:%d", r.lane.appPorts[s.n]), fmt.Sprintf(`
 data_dir: %s
 webhooks: [{name: %s, path: /hook, provider: %s, secrets: [%q], timeout: %s, store: %s%s}]`,
 		filepath.Join(r.dir, "handrail-data"), r.route, r.provider.name, r.provider.secret, r.timeout, r.setup.store, more))
+	if err := os.WriteFile(filepath.Join(r.dir, s.config), []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // later puts something on the agenda.
@@ -244,6 +252,16 @@ func (r *faultRun) drive(delivered <-chan struct{}) {
 	r.disarm()
 }
 
+// switchModes gives the sidecars that began in another mode that of the run.
+func (r *faultRun) switchModes() {
+	for _, s := range r.sidecars {
+		if s.sync {
+			s.kill()
+			r.restart(s)
+		}
+	}
+}
+
 // disarm ends what is still to strike, and what was struck is whole again.
 func (r *faultRun) disarm() {
 	r.mu.Lock()
@@ -252,7 +270,7 @@ func (r *faultRun) disarm() {
 	for {
 		select {
 		case s := <-r.strikes: // was on its way
-			close(s.done)
+			s.miss()
 			continue
 		default:
 		}
@@ -280,7 +298,7 @@ func (r *faultRun) settle(delivered <-chan struct{}) {
 			}
 			<-time.After(10 * time.Millisecond)
 		case s := <-r.strikes:
-			close(s.done)
+			s.miss()
 		case <-time.After(80 * time.Millisecond):
 		}
 		r.age()
@@ -291,9 +309,11 @@ func (r *faultRun) settle(delivered <-chan struct{}) {
 // age ends the leases of those who cannot be at work any more. What an inbox
 // keeps for later is due.
 func (r *faultRun) age() {
+	from := r.now()
 	if err := r.store.age(r.t.Context(), r.route, leaseMargin-ageSlack, r.timeout+leaseMargin+time.Second); err != nil {
 		r.note("ageing: %v", err)
 	}
+	r.agings = append(r.agings, [2]time.Duration{from, r.now()})
 }
 
 // inboxEmpty reports whether no message waits any more.
@@ -315,6 +335,7 @@ type faultSidecar struct {
 	run    *faultRun
 	n      int
 	config string
+	sync   bool // it has mode sync, before it gets that of the run
 	env    []string
 
 	mu        sync.Mutex
@@ -325,6 +346,7 @@ type faultSidecar struct {
 
 func (s *faultSidecar) start() {
 	s.run.t.Helper()
+	s.configure()
 	p := launch(s.run.t, s.run.dir, []string{"serve", "--config", s.config}, s.env...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -359,8 +381,26 @@ func (s *faultSidecar) signal(sig syscall.Signal) {
 	defer s.mu.Unlock()
 	if s.process != nil {
 		_ = s.process.cmd.Process.Signal(sig)
-		s.stopped = sig == syscall.SIGSTOP
+		if sig == syscall.SIGSTOP || sig == syscall.SIGCONT {
+			s.stopped = sig == syscall.SIGSTOP
+		}
 	}
+}
+
+func (s *faultSidecar) isStopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}
+
+// reload changes the configuration of a sidecar that runs. Into another mode it
+// goes now, if it is to and nothing is in the way.
+func (s *faultSidecar) reload() {
+	began := s.sync
+	s.sync = false
+	s.configure()
+	s.sync = began
+	s.signal(syscall.SIGHUP)
 }
 
 func (s *faultSidecar) logs() []string {

@@ -65,6 +65,7 @@ func (r *faultRun) openStore() faultStore {
 		if err != nil {
 			r.t.Fatal(err)
 		}
+		options.DialerRetries = 1
 		return &redisFaults{redis.NewClient(options)}
 	case "postgres":
 		return &sqlFaults{
