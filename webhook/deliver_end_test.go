@@ -190,7 +190,7 @@ func TestAStoreThatFailsEndsNothing(t *testing.T) {
 		put(t, m, stripeBody) // storing works, and wakes nobody who rests after a failure
 		time.Sleep(time.Hour)
 		n := 0
-		for _, e := range ev.all {
+		for _, e := range ev.each() {
 			if e.Outcome == webhook.OutcomeStoreError {
 				n++
 				if !e.Inbox || !errors.Is(e.Err, errDown) || e.EventID != "" {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,11 +95,15 @@ func (e *events) add(_ context.Context, ev webhook.Event) {
 	e.all = append(e.all, ev)
 }
 
-func (e *events) outcomes() []webhook.Outcome {
+func (e *events) each() []webhook.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return slices.Clone(e.all)
+}
+
+func (e *events) outcomes() []webhook.Outcome {
 	var all []webhook.Outcome
-	for _, ev := range e.all {
+	for _, ev := range e.each() {
 		all = append(all, ev.Outcome)
 	}
 	return all
