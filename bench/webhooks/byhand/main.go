@@ -16,14 +16,15 @@ package main
 
 import (
 	"bytes"
-	"database/sql"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5"
 	"github.com/stripe/stripe-go/v79/webhook"
 )
 
@@ -34,28 +35,29 @@ const (
 )
 
 func main() {
-	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "byhand: needs LISTEN APP DATABASE SECRET")
-		os.Exit(64)
+	err := errors.New("needs LISTEN APP DATABASE SECRET")
+	if len(os.Args) == 5 {
+		err = serve(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
 	}
-	if err := serve(os.Args[1], os.Args[2], os.Args[3], os.Args[4]); err != nil {
-		fmt.Fprintln(os.Stderr, "byhand:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "byhand:", err)
+	os.Exit(1) //nolint:forbidigo // main is where the process may end
 }
 
 func serve(listen, app, database, secret string) error {
-	db, err := sql.Open("pgx", database)
-	if err != nil {
-		return err
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	if _, err := db.Exec(`CREATE TABLE webhook_events (id text PRIMARY KEY, received_at timestamptz NOT NULL DEFAULT now())`); err != nil {
-		return err
+	ctx := context.Background()
+	db := make(chan *pgx.Conn, connections)
+	for range connections {
+		conn, err := pgx.Connect(ctx, database)
+		if err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS webhook_events (id text PRIMARY KEY, received_at timestamptz NOT NULL DEFAULT now())`); err != nil {
+			return err
+		}
+		db <- conn
 	}
 	h := &handler{
-		db: db, app: "http://" + app, secret: secret,
+		db: db, app: "http://" + app + "/webhooks/stripe", secret: secret,
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512, DisableCompression: true}, Timeout: 20 * time.Second},
 	}
 	mux := http.NewServeMux()
@@ -66,7 +68,7 @@ func serve(listen, app, database, secret string) error {
 }
 
 type handler struct {
-	db          *sql.DB
+	db          chan *pgx.Conn // those that nobody uses
 	client      *http.Client
 	app, secret string
 }
@@ -82,16 +84,24 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad signature", http.StatusBadRequest)
 		return
 	}
-	res, err := h.db.ExecContext(r.Context(), `INSERT INTO webhook_events (id) VALUES ($1) ON CONFLICT DO NOTHING`, event.ID)
+	first, err := h.mark(r.Context(), event.ID)
 	if err != nil {
 		http.Error(w, "try again", http.StatusInternalServerError)
 		return
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
+	if !first {
 		w.WriteHeader(http.StatusOK) // a duplicate
 		return
 	}
 	h.call(w, r, body)
+}
+
+// mark reports whether nobody has marked the event before.
+func (h *handler) mark(ctx context.Context, id string) (bool, error) {
+	conn := <-h.db
+	defer func() { h.db <- conn }()
+	tag, err := conn.Exec(ctx, `INSERT INTO webhook_events (id) VALUES ($1) ON CONFLICT DO NOTHING`, id)
+	return tag.RowsAffected() == 1, err
 }
 
 // pass is what plain proxying costs this program.
@@ -106,13 +116,13 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request) {
 
 // call is the effect: the same request to the app that the sidecar sends.
 func (h *handler) call(w http.ResponseWriter, r *http.Request, body []byte) {
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, h.app+r.URL.Path, bytes.NewReader(body))
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, h.app, bytes.NewReader(body))
 	if err != nil {
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
 	}
 	out.Header = r.Header.Clone()
-	resp, err := h.client.Do(out)
+	resp, err := h.client.Do(out) //nolint:gosec // the app of the command line
 	if err != nil {
 		http.Error(w, "the app is down", http.StatusBadGateway)
 		return
