@@ -30,9 +30,13 @@
 // The file of SQLite is in WAL mode with synchronous=FULL: a step that has
 // returned is on disk, so an acknowledged event is not forgotten by a power
 // failure. That is one fsync for each step, two for a first delivery, none for a
-// duplicate. PostgreSQL does as its synchronous_commit says, by default the
-// same; steps of several connections share an fsync. A failover forgets what was
-// not replicated, unless synchronous_commit waits for a standby.
+// duplicate; steps that wait for each other share a transaction, and its fsync.
+// One that fails is undone alone, but a commit that fails is the error of all. A
+// step goes on without its caller once it has begun; one that waits for its turn
+// ends with its context. PostgreSQL does as its synchronous_commit says, by
+// default the same; steps of several connections share an fsync, so that more
+// connections (MaxConns) do more where many callers wait. A failover forgets what
+// was not replicated, unless synchronous_commit waits for a standby.
 //
 // # Messages
 //
