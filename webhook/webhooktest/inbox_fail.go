@@ -217,7 +217,7 @@ var inboxLedgerRules = []Rule{
 		d.Advance(pastRetention)
 		d.purge()
 		got := d.takes(taken{"k", 2, 1, true})
-		if d.err == nil && !about(got[0].Age, pastRetention) {
+		if d.err == nil && !d.aged(got[0].Age, pastRetention) {
 			d.failf("an age of %v, want %v", got[0].Age, pastRetention)
 		}
 		d.fails("k", 2, atOnce)

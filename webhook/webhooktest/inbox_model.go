@@ -306,7 +306,7 @@ func (d inboxDriver) randomTake(rng *rand.Rand, m *inboxModel) {
 		}
 		delete(can, t.Key)
 		_, msg := m.find(t.Key)
-		if age := m.now - msg.begun; !about(t.Age, age) {
+		if age := m.now - msg.begun; !d.aged(t.Age, age) {
 			d.failf("%q has an age of %v, want %v", t.Key, t.Age, age)
 		}
 		t.Age, t.Message = 0, webhook.Stored{}

@@ -218,7 +218,7 @@ var inboxTakeRules = []Rule{
 		}
 		d.backlog(webhook.Backlog{Route: "r", Waiting: 3, Oldest: 3 * pastRetention})
 		for _, got := range d.takes(taken{"k", 2, 2, false}, taken{"taken", 2, 2, true}) {
-			if !about(got.Age, 3*pastRetention) {
+			if !d.aged(got.Age, 3*pastRetention) {
 				d.failf("%q has an age of %v, want %v", got.Key, got.Age, 3*pastRetention)
 			}
 		}
