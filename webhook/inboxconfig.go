@@ -61,7 +61,7 @@ func (c *InboxConfig) withDefaults(timeout time.Duration) *InboxConfig {
 	c.FirstRetry = cmp.Or(c.FirstRetry, defaultFirstRetry)
 	c.LongestRetry = cmp.Or(c.LongestRetry, max(defaultLongestRetry, c.FirstRetry))
 	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
-	c.Timeout = cmp.Or(c.Timeout, max(defaultTimeout, timeout))
+	c.Timeout = cmp.Or(c.Timeout, max(defaultTimeout, min(timeout, maxTimeout)))
 	return c
 }
 

@@ -15,6 +15,9 @@ import (
 	"github.com/handrail-go/handrail/internal/sidecar"
 )
 
+// maxMessage is the largest body, 64 MiB, in base64 and with its headers.
+const maxMessage = 96 << 20
+
 func (c *command) webhookShowCommand() *cobra.Command {
 	var f adminFlags
 	var format formatFlag
@@ -42,6 +45,7 @@ body instead, byte for byte and nothing else.`,
 			}
 			query := "?" + url.Values{"key": {args[0]}}.Encode()
 			if body {
+				a.client.Bound(maxMessage)
 				var m sidecar.WebhookMessage
 				if err := a.do("GET", sidecar.WebhookMessagePath+query, nil, &m); err != nil {
 					return err

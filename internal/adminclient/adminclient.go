@@ -60,6 +60,9 @@ func New(addr, token string) (*Client, error) {
 	return c, nil
 }
 
+// Bound has c take no answer longer than so many bytes, in place of 32 MiB.
+func (c *Client) Bound(most int64) { c.most = most }
+
 // An AnswerError is an answer that is not 2xx.
 type AnswerError struct {
 	Status int

@@ -57,7 +57,7 @@ func (c *couriers) restart() {
 		c.stop()
 	}
 	var ctx context.Context
-	ctx, c.stop = context.WithCancel(c.ctx) //nolint:gosec // ended by the next restart, or with its parent
+	ctx, c.stop = context.WithCancel(c.ctx) // ended by the next restart, or with its parent
 	for _, one := range c.current {
 		c.active.Add(1)
 		c.running.Go(func() {
