@@ -189,8 +189,15 @@ func testPostgresPutsOfAnOrderWaitForEachOther(t *testing.T, server *testenv.Pos
 	db := database(t, server, "")
 	s, conn := openPostgres(t, sqlstore.PostgresConfig{Conn: db}), connect(t, db)
 	putMessage(t, s, "1", "o")
-	locked := func() int {
-		return value[int](t, conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	watch := connect(t, db)
+	locked := func(granted bool) {
+		t.Helper()
+		const query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted = $1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+		for until := time.Now().Add(time.Minute); value[int](t, watch, query, granted) == 0; {
+			if time.Now().After(until) {
+				t.Fatalf("no lock of an order that is granted %t", granted)
+			}
+		}
 	}
 	tx, err := conn.Begin(t.Context())
 	noError(t, err)
@@ -198,15 +205,12 @@ func testPostgresPutsOfAnOrderWaitForEachOther(t *testing.T, server *testenv.Pos
 	// A discard holds the order while it waits for the row.
 	discarded, put := make(chan error, 1), make(chan error, 1)
 	go func() { discarded <- s.Discard(t.Context(), "r/1") }()
-	watch := connect(t, db)
-	for value[int](t, watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 0 {
-	}
+	locked(true)
 	go func() {
 		_, err := s.Put(t.Context(), "r/2", webhook.Stored{Route: "r", Order: "o"}, claimRequest)
 		put <- err
 	}()
-	for locked() == 0 {
-	}
+	locked(false)
 	putMessage(t, s, "other", "p") // another order waits for nobody
 	putMessage(t, s, "none", "")
 	noError(t, tx.Rollback(t.Context()))

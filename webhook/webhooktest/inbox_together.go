@@ -86,6 +86,33 @@ var inboxTogetherRules = []Rule{
 			}
 		}
 	}),
+	inboxRule("a message that is put while another of its order is put, or ends, is neither early nor forgotten", func(d inboxDriver) {
+		boxes := d.boxes()
+		for round := range 20 {
+			order := fmt.Sprint(round)
+			names := []string{order + " a", order + " b", order + " c"}
+			put := func(i int) error {
+				_, err := boxes[i%len(boxes)].Put(d.ctx, "r/"+names[i], message(names[i], order), request)
+				return err
+			}
+			errs := make([]error, 3)
+			together(2, func(i int) { errs[i] = put(i) })
+			for n := range names {
+				got := d.take("r", 10)
+				if err := errors.Join(errs...); err != nil || len(got) != 1 {
+					d.failf("of one order were taken %d, want 1: %w", len(got), err)
+					return
+				}
+				together(2, func(i int) {
+					if i == 0 {
+						errs[i] = d.Store.Complete(d.ctx, got[0].Key, 1, nil)
+					} else if n == 1 { // as the last one ends
+						errs[2] = put(2)
+					}
+				})
+			}
+		}
+	}),
 	inboxRule("each message is taken by one of many takers", func(d inboxDriver) {
 		const messages, takers = 60, 8
 		for i := range messages {
