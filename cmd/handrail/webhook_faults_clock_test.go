@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 )
 
 // A storeClock moves the clock of Redis and PostgreSQL: a library that is loaded
@@ -118,4 +121,37 @@ func (c *storeClock) move(d time.Duration) error {
 	defer f.Close()
 	_, err = f.Write(data[:])
 	return err
+}
+
+func TestTheClocksOfStoresMove(t *testing.T) {
+	lane := newFaultLane(t, os.Getenv("PATH"))
+	if lane.clock == nil {
+		t.Skip("no C compiler that makes a library")
+	}
+	conn, err := pgx.Connect(t.Context(), lane.postgres.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	client := redis.NewClient(&redis.Options{Addr: lane.redis.Addr()})
+	defer client.Close()
+	for _, d := range []time.Duration{time.Hour, -2 * time.Hour} {
+		if err := lane.clock.move(d); err != nil {
+			t.Fatal(err)
+		}
+		want := time.Now().Add(time.Duration(lane.clock.offset.Load()) * time.Millisecond)
+		var inPostgres time.Time
+		if err := conn.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&inPostgres); err != nil {
+			t.Fatal(err)
+		}
+		inRedis, err := client.Time(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, at := range map[string]time.Time{"PostgreSQL": inPostgres, "Redis": inRedis} {
+			if at.Sub(want).Abs() > time.Minute {
+				t.Errorf("%s says %v, want %v", name, at, want)
+			}
+		}
+	}
 }

@@ -125,8 +125,8 @@ func (r *faultRun) drawFault() *fault {
 		f.step = ""
 	case "stop":
 		f.lasts = r.timeout + 2*ageSlack + f.lasts
-		if f.amid = f.step != "" && rnd.IntN(3) > 0; f.amid {
-			f.lasts += ageSlack
+		if f.amid = f.step != "" && rnd.IntN(4) > 0; f.amid {
+			f.lasts += time.Second
 		}
 	case "cut", "hold":
 		for f.step == "" || f.step == "call" || f.step == "effect" {

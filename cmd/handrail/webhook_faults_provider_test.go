@@ -53,7 +53,7 @@ func (r *faultRun) newEvent(n int) *faultEvent {
 	e := &faultEvent{
 		run: r, rnd: rand.New(rand.NewPCG(r.seed, uint64(100+n))), id: fmt.Sprintf("evt_%d", n),
 		begins: time.Duration(r.rnd.Int64N(int64(200 * time.Millisecond))), marks: map[string]int{},
-		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2*r.timeout + 500*time.Millisecond},
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2*r.timeout + 200*time.Millisecond},
 	}
 	e.customer = n % 2
 	e.body, e.sum = e.draw(e.id)
