@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -97,8 +98,8 @@ func (f file) commits(t *testing.T) int {
 // A company is a step under way, and steps that wait behind it.
 type company struct {
 	file
-	start chan struct{} // closed: the first step goes on
-	ended chan string   // what became of the steps
+	start func()      // lets the first step go on
+	ended chan string // what became of the steps
 	n     int
 }
 
@@ -106,9 +107,10 @@ type company struct {
 func inCompany(t *testing.T, first func(ctx context.Context, tx *sql.Tx) error, test func(t *testing.T, c *company)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := &company{file: newFile(t), start: make(chan struct{}), ended: make(chan string, 10_000)}
+		started := make(chan struct{})
+		c := &company{file: newFile(t), start: sync.OnceFunc(func() { close(started) }), ended: make(chan string, 10_000)}
 		c.add(t.Context(), "first", func(ctx context.Context, tx *sql.Tx) error {
-			<-c.start
+			<-started
 			return first(ctx, tx)
 		})
 		test(t, c)
@@ -137,7 +139,7 @@ func (c *company) add(ctx context.Context, name string, step func(ctx context.Co
 
 // end lets the first step go on, and returns what became of all, in order.
 func (c *company) end() string {
-	close(c.start)
+	c.start()
 	var said []string
 	for range c.n {
 		said = append(said, <-c.ended)
@@ -179,7 +181,7 @@ func TestStepReturnsAfterTheCommit(t *testing.T) {
 			<-held
 			return insert("second")(ctx, tx)
 		})
-		close(c.start)
+		c.start()
 		synctest.Wait() // the first has been taken, the second is under way
 		if len(c.ended) != 0 || c.names(t) != "" {
 			t.Errorf("%d steps returned and %q is stored before the commit", len(c.ended), c.names(t))
@@ -299,12 +301,11 @@ func TestStepThatFillsTheDiskUndoesNoOther(t *testing.T) {
 			<-held
 			return fill(ctx, tx)
 		})
-		close(c.start)
+		c.start()
 		synctest.Wait() // the first waits again, behind the one that is held
 		c.add(t.Context(), "full", fill)
 		c.add(t.Context(), "last", insert("last"))
 		close(held)
-		c.start = make(chan struct{})
 		const full = "full: database or disk is full (13)"
 		if got, want := c.end(), strings.Join([]string{"first", full, full, full, "last"}, ", "); got != want {
 			t.Errorf("%s; want %s", got, want)
@@ -400,7 +401,7 @@ func TestStepWhoseCallerLeavesDuringItEndsWithItsOutcome(t *testing.T) {
 				<-held
 				return insert("third")(ctx, tx)
 			})
-			close(c.start)
+			c.start()
 			synctest.Wait()
 			leave()
 			if got := <-c.ended; got != "second: waiting for the commit: context canceled" {
