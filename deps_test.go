@@ -94,6 +94,7 @@ var house = []room{
 	{"internal/sidecar/...", assembly, []string{unlimited}, "puts all of it together"},
 	{"cmd/...", binary, []string{unlimited}, "a few lines around the assembly"},
 	{"examples/...", binary, []string{unlimited}, "programs of a user"},
+	{"bench/webhooks/byhand", binary, []string{"github.com/stripe/stripe-go/", "github.com/jackc/pgx/"}, "what people write without us, to measure beside"},
 	{"bench/...", binary, nil, "measures the binaries from outside, as a user runs them"},
 
 	{"internal/testenv", testSide, nil, "starting a server needs no client of it"},

@@ -212,3 +212,18 @@ func TestEveryProviderIsVerifiedByName(t *testing.T) {
 		})
 	}
 }
+
+// What was left in SQLite counts no longer, which nobody should find out by
+// chance.
+func TestALeftStoreIsToldOf(t *testing.T) {
+	a := newApp(t)
+	dir := t.TempDir()
+	configure(t, dir, stripeConfig(a.URL))
+	p := serveIn(t, dir)
+	p.deliver("evt_1")
+	p.stop()
+	configure(t, dir, strings.Replace(stripeConfig(a.URL), "provider: stripe", "provider: stripe, store: memory", 1))
+	if p := serveIn(t, dir); !strings.Contains(p.logged(), "webhooks.db is of no route any more") {
+		t.Errorf("not told:\n%s", p.logged())
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -101,7 +102,7 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 		return d.redis, nil
 	}
 	if d.sqlite == nil {
-		opened, err := sqlstore.OpenSQLite(ctx, filepath.Join(d.dataDir, "webhooks.db"))
+		opened, err := sqlstore.OpenSQLite(ctx, d.sqliteFile())
 		if err != nil {
 			return nil, fmt.Errorf("data_dir: %w", err)
 		}
@@ -160,17 +161,27 @@ func (d *deliveries) inRedis() *redisstore.Store {
 	return d.redis
 }
 
-// warnings are what the settings of Redis may lead to. None while it is down.
-func (d *deliveries) warnings(ctx context.Context) []string {
+// warnings are what the stores, and what was left in one, may lead to. A server
+// that is down tells none.
+func (d *deliveries) warnings(ctx context.Context) (list []string) {
+	d.mu.Lock()
+	routes, left := len(d.used) > 0, !d.used[storeSQLite]
+	d.mu.Unlock()
+	if _, err := os.Stat(d.sqliteFile()); err == nil && routes && left {
+		list = append(list, fmt.Sprintf("%s is of no route any more: what was handled according to it may be handled again, "+
+			"and what waits in it is not delivered; have a route use store sqlite until it is empty, or delete it", d.sqliteFile()))
+	}
 	s := d.inRedis()
 	if s == nil {
-		return nil
+		return list
 	}
 	ctx, cancel := context.WithTimeout(ctx, warningPatience)
 	defer cancel()
-	list, _ := s.Warnings(ctx)
-	return list
+	more, _ := s.Warnings(ctx)
+	return append(list, more...)
 }
+
+func (d *deliveries) sqliteFile() string { return filepath.Join(d.dataDir, "webhooks.db") }
 
 // purge forgets deliveries whose retention is over.
 func (d *deliveries) purge(ctx context.Context) error {

@@ -124,7 +124,11 @@ func (l *loader) warnOfWebhook(w *WebhookConfig) {
 		l.warn("webhook %s keeps its deliveries in memory: a restart forgets which events were handled", w.Name)
 	}
 	if p, _ := webhook.ProviderNamed(w.Provider); p.NeverRetries && w.Mode == modeSync {
-		l.warn("webhook %s: %s does not send a failed delivery again: with mode inbox it is kept until the app has taken it", w.Name, w.Provider)
+		advice := "with mode inbox it is kept until the app has taken it"
+		if p.ReplayAnswers {
+			advice = "where it does not need the app's answer, mode inbox keeps it until the app has taken it"
+		}
+		l.warn("webhook %s: %s does not send a failed delivery again: %s", w.Name, w.Provider, advice)
 	}
 	if l.deliveryStore(w) == storeSQLite && l.Replicas > 1 {
 		l.warn("webhook %s keeps its deliveries in SQLite, which is for one machine, and replicas is %d: "+

@@ -1,5 +1,3 @@
-//go:build ignore
-
 // Command byhand is a webhook handler as people write it who have heard of
 // duplicates: stripe-go verifies, and the primary key of a table in PostgreSQL
 // decides who was first. It is what bench/webhooks measures the sidecar beside.
