@@ -120,7 +120,10 @@ func (r *faultRun) checkTwins(e *faultEvent, d keptDelivery, calls []faultCall, 
 // checkTakeover looks at a call under one id that came after one under the other.
 func (r *faultRun) checkTakeover(before, c faultCall, wrong func(format string, args ...any)) {
 	r.count("calls under a second id")
+	first := r.kept[before.key]
 	switch {
+	case before.ok && first.state == stateDone && first.fence == before.fence && c.begun > before.ended && !r.disturbed():
+		wrong("fence %d was called although the other id was done with fence %d", c.fence, before.fence)
 	case c.begun < before.ended && !r.disturbed():
 		wrong("fence %d began beside fence %d of the other id", c.fence, before.fence)
 	case !c.maybe && !r.fromSync: // from one mode to the other the mark is lost
