@@ -61,13 +61,14 @@ func schemeOf(rawURL string) string {
 
 // databaseParameters are the parameters of a PostgreSQL URL that are for the
 // driver. All others are dropped: Prisma and others write their own there
-// (schema, pgbouncer, connection_limit …), which a server would refuse.
+// (schema, connection_limit …), which a server would refuse.
 var databaseParameters = []string{
 	"application_name", "connect_timeout", "host", "port", "sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs",
 }
 
-// parseDatabase reads a PostgreSQL URL. The simple protocol is used, which
-// works through every pooler. Errors hold nothing of the URL.
+// parseDatabase reads a PostgreSQL URL. Where it says pgbouncer=true, as Prisma
+// writes it, the simple protocol is used, which works through every pooler.
+// Errors hold nothing of the URL.
 func parseDatabase(rawURL string) (*pgx.ConnConfig, error) {
 	if s := schemeOf(rawURL); s != "postgres" && s != "postgresql" {
 		return nil, errors.New("must be a postgres:// or postgresql:// URL")
@@ -77,6 +78,7 @@ func parseDatabase(rawURL string) (*pgx.ConnConfig, error) {
 		return nil, errors.New("is not a valid URL; percent-encode special characters of user and password")
 	}
 	query := u.Query()
+	pooler := query.Get("pgbouncer") == "true"
 	for name := range query {
 		if !slices.Contains(databaseParameters, name) {
 			query.Del(name)
@@ -87,7 +89,9 @@ func parseDatabase(rawURL string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, errors.New("is not a PostgreSQL URL that the driver accepts")
 	}
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	if pooler {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 5 * time.Second
 	}

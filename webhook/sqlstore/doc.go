@@ -5,10 +5,12 @@
 // (modernc.org/sqlite), without cgo.
 //
 // [OpenPostgres] keeps it in a PostgreSQL database, for any number of instances
-// (pgx). Nothing is kept in the session, and statements are sent by the simple
-// protocol, so that a pooler may stand in between (PgBouncer in transaction
-// mode). A step changes something in one statement; one that sees to the order of
-// messages is a transaction that holds an advisory lock until it commits.
+// (pgx). A step changes something in one statement; one that sees to the order of
+// messages is a transaction that holds an advisory lock until it commits. Nothing
+// is kept in the session but prepared statements, and they may be lost: a pooler
+// may stand in between (PgBouncer in transaction mode). One that loses them is
+// known by the first error that this makes. The step is repeated by the simple
+// protocol, since the statement cannot have run, and so go all from then on.
 //
 // Either is a [webhook.Store], a [webhook.Ledger], and a [webhook.Inbox], which
 // keeps messages until they are delivered.
@@ -52,9 +54,9 @@
 // least: when that clock jumps back, a message that died before the jump and is
 // revived after it may go behind some that came later.
 //
-// The body of a message is up to 64 MiB. The simple protocol writes it with two
-// digits for each byte, so that bodies of tens of MiB take seconds, and need a
-// longer [PostgresConfig].Timeout. SQLite's file does not become smaller when
+// The body of a message is up to 64 MiB. Where a pooler makes it the simple
+// protocol, that writes it with two digits for each byte, so that bodies of tens
+// of MiB take seconds, and need a longer [PostgresConfig].Timeout. SQLite's file does not become smaller when
 // messages go; what they took is used again.
 //
 // # When the database is down

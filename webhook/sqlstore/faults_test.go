@@ -129,10 +129,18 @@ func testPostgresOfCopiesInSeveralProcessesOneClaims(t *testing.T, server *teste
 	}
 }
 
-// A pooler in transaction mode gives each statement another session: nothing is
-// prepared, and no transaction is longer than a statement.
-func testPostgresStepsAreSimpleQueries(t *testing.T, server *testenv.PostgresServer) {
+// A pooler in transaction mode gives each statement another session: by the simple
+// protocol nothing is prepared, and no transaction is longer than a statement.
+func testPostgresStatementsOfSteps(t *testing.T, server *testenv.PostgresServer) {
 	w, db := newWire(t, database(t, server, ""))
+	for name, db := range map[string]*pgx.ConnConfig{"simple": simple(db), "prepared": db} {
+		t.Run(name, func(t *testing.T) { statementsOfSteps(t, w, db) })
+	}
+}
+
+func statementsOfSteps(t *testing.T, w *wire, db *pgx.ConnConfig) {
+	t.Helper()
+	run(t, db, "DROP SCHEMA IF EXISTS handrail CASCADE")
 	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db})
 	steps := []struct {
 		name    string
@@ -159,11 +167,20 @@ func testPostgresStepsAreSimpleQueries(t *testing.T, server *testenv.PostgresSer
 		if err := tt.step(); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
-		for kind, n := range w.sent() {
-			if kind != 'Q' || n != tt.queries {
-				t.Errorf("%s sent %d messages %q, want %d simple queries", tt.name, n, kind, tt.queries)
-			}
-		}
+		wantStatements(t, tt.name, w, db, tt.queries)
+	}
+}
+
+// wantStatements wants n statements to have been sent, and by the simple protocol
+// nothing else.
+func wantStatements(t *testing.T, step string, w *wire, db *pgx.ConnConfig, n int) {
+	t.Helper()
+	sent := w.sent()
+	if got := sent['Q'] + sent['E']; got != n {
+		t.Errorf("%s sent %d statements, want %d", step, got, n)
+	}
+	if db.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol && len(sent) != 1 {
+		t.Errorf("%s sent more than simple queries: %v", step, sent)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/handrail-go/handrail/internal/testenv"
 	"github.com/handrail-go/handrail/webhook"
 	"github.com/handrail-go/handrail/webhook/sqlstore"
@@ -14,7 +16,12 @@ import (
 )
 
 func testPostgresHistoriesAreLinearizableThoughConnectionsAreLost(t *testing.T, server *testenv.PostgresServer) {
-	direct := database(t, server, "")
+	t.Run("prepared", func(t *testing.T) { historiesThoughConnectionsAreLost(t, database(t, server, "")) })
+	t.Run("simple", func(t *testing.T) { historiesThoughConnectionsAreLost(t, simple(database(t, server, ""))) })
+}
+
+func historiesThoughConnectionsAreLost(t *testing.T, direct *pgx.ConnConfig) {
+	t.Helper()
 	w, wired := newWire(t, direct)
 	openPostgres(t, sqlstore.PostgresConfig{Conn: direct}) // makes the tables
 	conn := connect(t, direct)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/handrail-go/handrail/internal/testenv"
 	"github.com/handrail-go/handrail/webhook"
 	"github.com/handrail-go/handrail/webhook/sqlstore"
@@ -224,8 +226,16 @@ func testPostgresPutsOfAnOrderWaitForEachOther(t *testing.T, server *testenv.Pos
 
 // Poolers in transaction mode keep no session: neither does a step. Those that
 // see to an order are one transaction.
-func testPostgresInboxStepsAreSimpleQueries(t *testing.T, server *testenv.PostgresServer) {
+func testPostgresStatementsOfInboxSteps(t *testing.T, server *testenv.PostgresServer) {
 	w, db := newWire(t, database(t, server, ""))
+	for name, db := range map[string]*pgx.ConnConfig{"simple": simple(db), "prepared": db} {
+		t.Run(name, func(t *testing.T) { statementsOfInboxSteps(t, w, db) })
+	}
+}
+
+func statementsOfInboxSteps(t *testing.T, w *wire, db *pgx.ConnConfig) {
+	t.Helper()
+	run(t, db, "DROP SCHEMA IF EXISTS handrail CASCADE")
 	s := openPostgres(t, sqlstore.PostgresConfig{Conn: db})
 	steps := []struct {
 		name    string
@@ -253,11 +263,7 @@ func testPostgresInboxStepsAreSimpleQueries(t *testing.T, server *testenv.Postgr
 		if err := tt.step(); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
-		for kind, n := range w.sent() {
-			if kind != 'Q' || n != tt.queries {
-				t.Errorf("%s sent %d messages %q, want %d simple queries", tt.name, n, kind, tt.queries)
-			}
-		}
+		wantStatements(t, tt.name, w, db, tt.queries)
 	}
 }
 

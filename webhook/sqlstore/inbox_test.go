@@ -12,9 +12,9 @@ func TestSQLiteLedger(t *testing.T) { webhooktest.RunLedger(t, sqliteFixture) }
 func TestSQLiteInbox(t *testing.T) { webhooktest.RunInbox(t, sqliteFixture) }
 
 func testPostgresLedger(t *testing.T, server *testenv.PostgresServer) {
-	webhooktest.RunLedger(t, postgresFixture(t, server))
+	withPostgres(t, server, webhooktest.RunLedger)
 }
 
 func testPostgresInbox(t *testing.T, server *testenv.PostgresServer) {
-	webhooktest.RunInbox(t, postgresFixture(t, server))
+	withPostgres(t, server, webhooktest.RunInbox)
 }

@@ -27,6 +27,7 @@ INSERT INTO {messages} (event_key, head, body) SELECT event_key, $9::bytea, $10:
 ON CONFLICT (event_key) DO UPDATE SET head = excluded.head, body = excluded.body)
 SELECT fence, attempt, maybe_processed, body_digest FROM kept`)
 	q.take = pgDialect.fill(pgTake)
+	q.fail = strings.ReplaceAll(q.fail, "$3", "$3::smallint") // else it is of two types
 	q.putMessage, q.deleteMessage = "", ""
 	q.mark, q.unmark, q.next, q.end = asItIs, asItIs, "\x01", "\x7f" // keys are of ' ' to '~'
 	q.foreign, q.afterForeign = txPrefix, `\tx0`
@@ -50,7 +51,7 @@ FROM taken AS t JOIN {messages} AS m ON m.event_key = t.event_key ORDER BY t.due
 func (db *postgresDB) words() *queries { return &db.q }
 
 func (db *postgresDB) look(ctx context.Context, f func(ctx context.Context, s session) error) error {
-	return db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return f(ctx, pgSession{conn}) })
+	return db.do(ctx, func(ctx context.Context, s pgSession) error { return f(ctx, s) })
 }
 
 // change needs no transaction but where several statements see to an order. Then
@@ -59,16 +60,17 @@ func (db *postgresDB) change(ctx context.Context, route, order string, f func(ct
 	if order == "" {
 		return db.look(ctx, f)
 	}
-	return db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	return db.do(ctx, func(ctx context.Context, s pgSession) error {
+		tx, err := s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback(ctx) }() // does nothing after Commit
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", orderLock(route, order)); err != nil {
+		s.db = tx
+		if _, err := s.exec(ctx, "SELECT pg_advisory_xact_lock($1)", orderLock(route, order)); err != nil {
 			return err
 		}
-		if err := f(ctx, pgSession{tx}); err != nil {
+		if err := f(ctx, s); err != nil {
 			return err
 		}
 		return tx.Commit(ctx)
@@ -114,6 +116,7 @@ func (db *postgresDB) purge(ctx context.Context, limit int64) (n int64, err erro
 
 func (db *postgresDB) takeDue(ctx context.Context, route string, limit int, lease int64) (taken []takenRow, err error) {
 	err = db.change(ctx, "", "", func(ctx context.Context, s session) error {
+		taken = nil
 		return s.each(ctx, func(from func(dest ...any) error) error {
 			var t takenRow
 			if err := from(&t.key, &t.fence, &t.attempt, &t.maybe, &t.ageMS, &t.head, &t.body); err != nil {

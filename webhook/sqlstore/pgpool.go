@@ -22,6 +22,8 @@ const (
 	// closeTime bounds saying goodbye to the server, and how long a connection
 	// that was given up holds its slot.
 	closeTime = time.Second
+	// maxPrepared is more than the statements of a store.
+	maxPrepared = 64
 )
 
 var errClosed = errors.New("the store is closed")
@@ -45,8 +47,8 @@ type pooled struct {
 
 func newPool(cfg PostgresConfig) *pool {
 	config := cfg.Conn.Copy()
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-	config.StatementCacheCapacity, config.DescriptionCacheCapacity = 0, 0
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement // a pgSession may say otherwise
+	config.StatementCacheCapacity, config.DescriptionCacheCapacity = maxPrepared, 0
 	config.RuntimeParams["client_encoding"] = "UTF8" // whatever the database's
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "handrail"

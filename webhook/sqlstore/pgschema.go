@@ -102,9 +102,10 @@ func DDL() string {
 // prepare makes the tables where they are absent or old, and sees that they can
 // be used. Several may do so at once.
 func prepare(ctx context.Context, conn *pgx.Conn) error {
-	version, err := schemaVersion(ctx, conn)
+	s := pgSession{conn: conn, db: conn, simple: true} // once: there is nothing to gain
+	version, err := schemaVersion(ctx, s)
 	if err == nil && version < len(pgSchema) {
-		version, err = migrate(ctx, conn)
+		version, err = migrate(ctx, s)
 	}
 	if err != nil {
 		return noRights(err)
@@ -112,7 +113,7 @@ func prepare(ctx context.Context, conn *pgx.Conn) error {
 	if version > len(pgSchema) {
 		return ErrSchemaNewer
 	}
-	return allowed(ctx, conn)
+	return allowed(ctx, s)
 }
 
 // refused reports whether the server itself says no, and will go on to.
@@ -122,10 +123,8 @@ func refused(err error) bool {
 }
 
 // schemaVersion is the number of steps that were applied.
-func schemaVersion(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (version int, err error) {
-	err = db.QueryRow(ctx, "SELECT version FROM handrail.schema_versions WHERE name = 'webhook'").Scan(&version)
+func schemaVersion(ctx context.Context, s pgSession) (version int, err error) {
+	err = s.row(ctx, "SELECT version FROM handrail.schema_versions WHERE name = 'webhook'").Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) || hasCode(err, undefinedTable, invalidSchemaName) {
 		return 0, nil
 	}
@@ -134,33 +133,34 @@ func schemaVersion(ctx context.Context, db interface {
 
 // migrate brings the schema up to date in one transaction. Those who start
 // together do it one after the other, and all but the first find it done.
-func migrate(ctx context.Context, conn *pgx.Conn) (version int, err error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+func migrate(ctx context.Context, s pgSession) (version int, err error) {
+	tx, err := s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // does nothing after Commit
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", schemaLock); err != nil {
+	s.db = tx
+	if _, err := s.exec(ctx, "SELECT pg_advisory_xact_lock($1)", schemaLock); err != nil {
 		return 0, err
 	}
 	// CREATE SCHEMA asks for the right to create one even where it exists.
 	var exists bool
-	if err := tx.QueryRow(ctx, "SELECT to_regnamespace('handrail') IS NOT NULL").Scan(&exists); err != nil {
+	if err := s.row(ctx, "SELECT to_regnamespace('handrail') IS NOT NULL").Scan(&exists); err != nil {
 		return 0, err
 	}
 	if !exists {
-		if _, err := tx.Exec(ctx, createNamespace); err != nil {
+		if _, err := s.exec(ctx, createNamespace); err != nil {
 			return 0, err
 		}
 	}
-	if _, err := tx.Exec(ctx, createVersions); err != nil {
+	if _, err := s.exec(ctx, createVersions); err != nil {
 		return 0, err
 	}
-	if version, err = schemaVersion(ctx, tx); err != nil || version >= len(pgSchema) {
+	if version, err = schemaVersion(ctx, s); err != nil || version >= len(pgSchema) {
 		return version, err
 	}
 	for _, step := range append(pgSchema[version:len(pgSchema):len(pgSchema)], fmt.Sprintf(setVersion, len(pgSchema))) {
-		if _, err := tx.Exec(ctx, step); err != nil {
+		if _, err := s.exec(ctx, step); err != nil {
 			return 0, err
 		}
 	}
@@ -168,9 +168,9 @@ func migrate(ctx context.Context, conn *pgx.Conn) (version int, err error) {
 }
 
 // allowed returns ErrNoRights when the role lacks a right that steps need.
-func allowed(ctx context.Context, conn *pgx.Conn) error {
+func allowed(ctx context.Context, s pgSession) error {
 	var all bool
-	err := conn.QueryRow(ctx, `
+	err := s.row(ctx, `
 SELECT bool_and(has_table_privilege('handrail.' || t, p))
 FROM unnest(ARRAY['webhook_deliveries', 'webhook_messages']) AS t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p`).Scan(&all)
 	switch {

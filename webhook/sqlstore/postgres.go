@@ -16,8 +16,10 @@ import (
 // used for it.
 type PostgresConfig struct {
 	// Conn is the database, as pgx.ParseConfig returns it. Required. It is
-	// copied, and the copy set to the simple protocol, which every pooler
-	// passes on.
+	// copied. With its DefaultQueryExecMode as it is, QueryExecModeCacheStatement,
+	// each connection prepares statements once, until a pooler shows that it does
+	// not take them. With any other, all go by the simple protocol, which every
+	// pooler passes on.
 	Conn *pgx.ConnConfig
 	// MaxConns is how many connections are open at most; steps beyond wait for
 	// one. Zero means 8.
@@ -73,7 +75,8 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Store, error) {
 		return nil, err
 	}
 	db := &postgresDB{pool: newPool(cfg), timeout: cfg.Timeout, q: pgQueries()}
-	err = db.do(ctx, func(context.Context, *pgx.Conn) error { return nil })
+	db.simple.Store(cfg.Conn.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement)
+	err = db.do(ctx, func(context.Context, pgSession) error { return nil })
 	if err != nil && (!cfg.AllowDown || refused(err)) {
 		return nil, errors.Join(failed("open", err), db.close())
 	}
@@ -110,39 +113,59 @@ type postgresDB struct {
 	pool    *pool
 	timeout time.Duration
 	q       queries
-	// prepared: the tables are there and can be used.
-	prepared atomic.Bool
+	// ready: the tables are there and can be used.
+	ready atomic.Bool
+	// simple: no statement is prepared, since a pooler loses them.
+	simple atomic.Bool
 }
 
 // do runs f on a connection, within the timeout of a step, with the tables there.
-func (db *postgresDB) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+//
+// f is run again, by the simple protocol, when one of its statements was refused
+// since it is not prepared: then nothing has changed, for what changes something
+// is the last statement of f, or all of f is one transaction.
+func (db *postgresDB) do(ctx context.Context, f func(ctx context.Context, s pgSession) error) error {
 	ctx, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
+	if db.simple.Load() {
+		return db.on(ctx, true, f)
+	}
+	err := db.on(ctx, false, f)
+	switch {
+	case byPooler(err):
+		db.simple.Store(true) // from now on
+	case !outdated(err):
+		return err
+	}
+	return db.on(ctx, true, f)
+}
+
+func (db *postgresDB) on(ctx context.Context, simple bool, f func(ctx context.Context, s pgSession) error) error {
 	return db.pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		if !db.prepared.Load() {
+		if !db.ready.Load() {
 			if err := prepare(ctx, conn); err != nil {
 				return err
 			}
-			db.prepared.Store(true)
+			db.ready.Store(true)
 		}
-		return f(ctx, conn)
+		return f(ctx, pgSession{conn: conn, db: conn, simple: simple})
 	})
 }
 
 // claim reads first: a duplicate then costs a quarter of what the statement that
 // claims does, and locks nothing.
 func (db *postgresDB) claim(ctx context.Context, key string, req webhook.ClaimRequest) (c webhook.Claim, err error) {
-	err = db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		r, err := scanEscaped(conn.QueryRow(ctx, db.q.get, escape(key)).Scan)
+	err = db.do(ctx, func(ctx context.Context, s pgSession) error {
+		r, err := scanEscaped(s.row(ctx, db.q.get, escape(key)).Scan)
 		if err != nil {
 			return err
 		}
 		if c = r.claim(req); c.Status != 0 {
 			return nil
 		}
-		c, err = scanClaim(conn.QueryRow(ctx, db.q.claim, claimArgs(escape(key), req)...).Scan, req)
+		c, err = scanClaim(s.row(ctx, db.q.claim, claimArgs(escape(key), req)...).Scan, req)
 		if err == nil && c.Status == 0 {
-			_, err = conn.Exec(ctx, db.q.evict, escape(key))
+			_, err = s.exec(ctx, db.q.evict, escape(key))
 		}
 		return err
 	})
@@ -151,24 +174,24 @@ func (db *postgresDB) claim(ctx context.Context, key string, req webhook.ClaimRe
 
 func (db *postgresDB) get(ctx context.Context, key string) (row, error) {
 	var r row
-	err := db.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		r, err = scanEscaped(conn.QueryRow(ctx, db.q.get, escape(key)).Scan)
+	err := db.do(ctx, func(ctx context.Context, s pgSession) (err error) {
+		r, err = scanEscaped(s.row(ctx, db.q.get, escape(key)).Scan)
 		return err
 	})
 	return r, err
 }
 
 func (db *postgresDB) check(ctx context.Context) error {
-	return db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	return db.do(ctx, func(ctx context.Context, s pgSession) error {
 		var readOnly bool
-		err := conn.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
+		err := s.row(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
 		if err != nil {
 			return err
 		}
 		if readOnly {
 			return ErrReadOnly
 		}
-		return allowed(ctx, conn)
+		return allowed(ctx, s)
 	})
 }
 

@@ -45,6 +45,13 @@ func parse(t testing.TB, dsn string) *pgx.ConnConfig {
 	return cfg
 }
 
+// simple is the database with all statements sent by the simple protocol.
+func simple(db *pgx.ConnConfig) *pgx.ConnConfig {
+	db = db.Copy()
+	db.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	return db
+}
+
 // connect opens a connection past the store.
 func connect(t testing.TB, cfg *pgx.ConnConfig) *pgx.Conn {
 	t.Helper()
@@ -125,7 +132,7 @@ func TestOnPostgres(t *testing.T) {
 		{"PostgresLargeMessage", testPostgresLargeMessage},
 		{"PostgresTakePassesOverWhatOthersHold", testPostgresTakePassesOverWhatOthersHold},
 		{"PostgresPutsOfAnOrderWaitForEachOther", testPostgresPutsOfAnOrderWaitForEachOther},
-		{"PostgresInboxStepsAreSimpleQueries", testPostgresInboxStepsAreSimpleQueries},
+		{"PostgresStatementsOfInboxSteps", testPostgresStatementsOfInboxSteps},
 		{"PostgresInboxConnectionLostInAStep", testPostgresInboxConnectionLostInAStep},
 		{"PostgresOfTheFirstSchemaGoesOn", testPostgresOfTheFirstSchemaGoesOn},
 		{"PostgresPageLooksAtNoMoreThanItMay", testPostgresPageLooksAtNoMoreThanItMay},
@@ -145,7 +152,9 @@ func TestOnPostgres(t *testing.T) {
 		{"PostgresStoresThatStartTogetherMakeTheTablesOnce", testPostgresStoresThatStartTogetherMakeTheTablesOnce},
 		{"PostgresNewerSchemaIsRefusedAndLeftAlone", testPostgresNewerSchemaIsRefusedAndLeftAlone},
 		{"PostgresOfCopiesInSeveralProcessesOneClaims", testPostgresOfCopiesInSeveralProcessesOneClaims},
-		{"PostgresStepsAreSimpleQueries", testPostgresStepsAreSimpleQueries},
+		{"PostgresStatementsOfSteps", testPostgresStatementsOfSteps},
+		{"PostgresThroughPooler", testPostgresThroughPooler},
+		{"PostgresTablesChangeUnderPreparedStatements", testPostgresTablesChangeUnderPreparedStatements},
 		{"PostgresConnectionLostInAStep", testPostgresConnectionLostInAStep},
 		{"PostgresStepsEndWithinTheirTimeout", testPostgresStepsEndWithinTheirTimeout},
 		{"PostgresHistoriesAreLinearizableThoughConnectionsAreLost", testPostgresHistoriesAreLinearizableThoughConnectionsAreLost},
@@ -164,10 +173,17 @@ func TestOnPostgres(t *testing.T) {
 	}
 }
 
-// postgresFixture makes stores in a database, an empty one each time.
-func postgresFixture(t *testing.T, server *testenv.PostgresServer) func(t *testing.T) webhooktest.Fixture {
+// withPostgres runs a suite on stores that prepare their statements, and on some
+// that do not.
+func withPostgres(t *testing.T, server *testenv.PostgresServer, suite func(t *testing.T, newFixture func(t *testing.T) webhooktest.Fixture)) {
 	t.Helper()
 	db := database(t, server, "")
+	t.Run("prepared", func(t *testing.T) { suite(t, postgresFixture(db)) })
+	t.Run("simple", func(t *testing.T) { suite(t, postgresFixture(simple(db))) })
+}
+
+// postgresFixture makes stores in a database, an empty one each time.
+func postgresFixture(db *pgx.ConnConfig) func(t *testing.T) webhooktest.Fixture {
 	return func(t *testing.T) webhooktest.Fixture {
 		t.Helper()
 		run(t, db, "DROP SCHEMA IF EXISTS handrail CASCADE")
@@ -181,15 +197,17 @@ func postgresFixture(t *testing.T, server *testenv.PostgresServer) func(t *testi
 }
 
 func testPostgres(t *testing.T, server *testenv.PostgresServer) {
-	webhooktest.Run(t, postgresFixture(t, server))
+	withPostgres(t, server, webhooktest.Run)
 }
 
 func testPostgresSharedByThreeStores(t *testing.T, server *testenv.PostgresServer) {
 	db := database(t, server, "")
 	webhooktest.Run(t, func(t *testing.T) webhooktest.Fixture {
 		run(t, db, "DROP SCHEMA IF EXISTS handrail CASCADE")
-		one := func() *sqlstore.Store { return openPostgres(t, sqlstore.PostgresConfig{Conn: db, MaxConns: 5}) }
-		shared := alternate(one(), one(), one())
+		one := func(db *pgx.ConnConfig) *sqlstore.Store {
+			return openPostgres(t, sqlstore.PostgresConfig{Conn: db, MaxConns: 5})
+		}
+		shared := alternate(one(db), one(db), one(simple(db)))
 		conn := connect(t, db)
 		return webhooktest.Fixture{Store: shared, Advance: func(d time.Duration) { agePostgres(t, conn, d) }}
 	})

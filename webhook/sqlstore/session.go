@@ -19,24 +19,36 @@ type session interface {
 
 // pgSession is a session on a connection or in a transaction of pgx.
 type pgSession struct {
-	db interface {
-		Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
-		Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
-		QueryRow(ctx context.Context, query string, args ...any) pgx.Row
+	conn   *pgx.Conn
+	db     pgQuerier // conn, or a transaction on it
+	simple bool      // each statement goes by the simple protocol
+}
+
+type pgQuerier interface {
+	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
+}
+
+// mode puts how pgx is to send a statement before its arguments.
+func (s pgSession) mode(args []any) []any {
+	if !s.simple {
+		return args
 	}
+	return append([]any{pgx.QueryExecModeSimpleProtocol}, args...)
 }
 
 func (s pgSession) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	tag, err := s.db.Exec(ctx, query, args...)
+	tag, err := s.db.Exec(ctx, query, s.mode(args)...)
 	return tag.RowsAffected(), err
 }
 
 func (s pgSession) row(ctx context.Context, query string, args ...any) scanner {
-	return s.db.QueryRow(ctx, query, args...)
+	return s.db.QueryRow(ctx, query, s.mode(args)...)
 }
 
 func (s pgSession) each(ctx context.Context, read func(from func(dest ...any) error) error, query string, args ...any) error {
-	rows, err := s.db.Query(ctx, query, args...)
+	rows, err := s.db.Query(ctx, query, s.mode(args)...)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,8 +33,8 @@ type wire struct {
 	wg       sync.WaitGroup
 
 	mu       sync.Mutex
-	messages map[byte]int // by type: Q is a simple query, P prepares a statement
-	next     fate         // of the next such statement; those after it pass
+	messages map[byte]int // by type: Q is a simple query, P prepares a statement, B runs it
+	next     fate         // of the next statement that changes something; those after it pass
 	conns    map[net.Conn]bool
 }
 
@@ -93,16 +94,33 @@ func (w *wire) sent() map[byte]int {
 	return maps.Clone(w.messages)
 }
 
-func (w *wire) note(kind byte, message []byte) fate {
+// note returns what becomes of a message. changing holds the names of prepared
+// statements of its connection that change something.
+func (w *wire) note(kind byte, message []byte, changing map[string]bool) fate {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.messages[kind]++
+	changes := bytes.Contains(message, []byte("INSERT INTO handrail")) || bytes.Contains(message, []byte("UPDATE handrail"))
+	switch kind {
+	case 'P':
+		changing[texts(message)[0]] = changes
+		return pass
+	case 'B':
+		changes = changing[texts(message)[1]]
+	case 'Q':
+	default:
+		return pass
+	}
 	f := pass
-	if kind == 'Q' && (bytes.Contains(message, []byte("INSERT INTO handrail")) || bytes.Contains(message, []byte("UPDATE handrail"))) {
+	if changes {
 		f, w.next = w.next, pass
 	}
 	return f
 }
+
+// texts are what a message begins with: of P the name of a statement and its text,
+// of B a name that is empty and that of a statement.
+func texts(message []byte) []string { return strings.SplitN(string(message[5:]), "\x00", 3) }
 
 func (w *wire) relay(client net.Conn) {
 	defer client.Close()
@@ -131,17 +149,23 @@ func (w *wire) relay(client net.Conn) {
 		}
 	})
 	in := bufio.NewReader(client)
+	changing := make(map[string]bool)
+	f := pass
 	for first := true; ; first = false {
 		kind, message, err := readMessage(in, first)
 		if err != nil {
 			return
 		}
-		f := w.note(kind, message)
+		if f == pass {
+			f = w.note(kind, message, changing)
+		}
 		switch f {
 		case cutBefore:
 			return
 		case cutAfter:
-			close(dropping)
+			if kind == 'S' || kind == 'Q' {
+				close(dropping)
+			}
 		case swallow:
 			_, _ = io.Copy(io.Discard, in)
 			return
@@ -149,7 +173,7 @@ func (w *wire) relay(client net.Conn) {
 		if _, err := server.Write(message); err != nil {
 			return
 		}
-		if f == cutAfter {
+		if f == cutAfter && (kind == 'S' || kind == 'Q') {
 			<-answered
 			return
 		}

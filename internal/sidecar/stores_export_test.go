@@ -1,0 +1,4 @@
+package sidecar
+
+// ParseDatabase is what becomes of the URL of a database.
+var ParseDatabase = parseDatabase
