@@ -93,6 +93,18 @@ type sqlFaultsConn interface {
 	close()
 }
 
+func forEach(rows interface {
+	Next() bool
+	Scan(to ...any) error
+}, each func(scan func(...any) error) error) error {
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type sqlFaults struct {
 	open       func(ctx context.Context) (sqlFaultsConn, error)
 	table, now string
@@ -178,12 +190,7 @@ func (c pgFaultsConn) query(ctx context.Context, query string, each func(scan fu
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return errors.Join(forEach(rows, each), rows.Err())
 }
 
 type sqliteFaults struct{ db *sql.DB }
@@ -201,12 +208,7 @@ func (c sqliteFaults) query(ctx context.Context, query string, each func(scan fu
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return errors.Join(forEach(rows, each), rows.Err())
 }
 
 type redisFaults struct{ client *redis.Client }
