@@ -55,6 +55,7 @@ func (r *faultRun) plan() {
 	r.timeout = []time.Duration{250 * time.Millisecond, 400 * time.Millisecond}[rnd.IntN(2)]
 	r.signature = []string{"forward", "fresh"}[rnd.IntN(2)]
 	r.order = []string{"", `, order: "json:/customer"`}[rnd.IntN(2)]
+	r.pooler = rnd.IntN(3) == 0
 	r.fromSync = r.setup.mode == "inbox" && rnd.IntN(5) == 0
 	for range 1 + rnd.IntN(3) {
 		r.armed = append(r.armed, r.drawFault())
@@ -224,10 +225,6 @@ func (r *faultRun) struckAll() bool {
 	return true
 }
 
-// digest is in every request that claims or puts, in hexadecimal, and in no
-// other.
-var digest = regexp.MustCompile(`[0-9a-f]{64}`)
-
 // seeStore finds the steps in what passes between a sidecar and its store.
 func (r *faultRun) seeStore(sidecar int, c *faultConn, toStore bool, data []byte) bool {
 	if !toStore {
@@ -237,18 +234,61 @@ func (r *faultRun) seeStore(sidecar int, c *faultConn, toStore bool, data []byte
 		return true
 	}
 	kind := ""
-	if bytes.Contains(data, []byte(r.route)) {
-		switch {
-		case bytes.Contains(data, []byte("taken + 1")):
-			kind = "take"
-		case digest.Match(data):
-			kind = "claim"
-		case bytes.Contains(data, []byte("UPDATE")), bytes.HasPrefix(data, []byte("*8\r\n")):
-			kind = "settle"
-		}
+	if r.setup.store == "redis" {
+		kind = inRedis(data)
+	} else {
+		kind = r.inPostgres(data)
+	}
+	if !bytes.Contains(data, []byte(r.route)) {
+		kind = ""
 	}
 	c.ask(kind)
 	return kind == "" || r.at("before "+kind, sidecar)
+}
+
+var hexDigest = regexp.MustCompile(`[0-9a-f]{64}\r\n`)
+
+// inRedis tells scripts apart by their arguments: a claim has a digest, and what
+// ends one has eight in all.
+func inRedis(data []byte) string {
+	switch {
+	case hexDigest.Match(data):
+		return "claim"
+	case bytes.HasPrefix(data, []byte("*8\r\n")):
+		return "settle"
+	}
+	return ""
+}
+
+var (
+	statementName  = regexp.MustCompile(`stmtcache_[0-9a-f]+`)
+	statementParse = regexp.MustCompile(`(stmtcache_[0-9a-f]+)\x00([^\x00]+)`)
+)
+
+// inPostgres goes by the text of a statement, or by its name when it is prepared.
+func (r *faultRun) inPostgres(data []byte) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range statementParse.FindAllSubmatch(data, -1) {
+		if kind := statementKind(m[2]); kind != "" { // else it may be another message that names it
+			r.statements[string(m[1])] = kind
+		}
+	}
+	if name := statementName.Find(data); name != nil {
+		return r.statements[string(name)]
+	}
+	return statementKind(data)
+}
+
+func statementKind(text []byte) string {
+	for _, k := range []struct{ has, kind string }{
+		{"taken + 1", "take"}, {"INSERT INTO handrail.webhook_deliveries", "claim"}, {"UPDATE handrail.webhook_deliveries", "settle"},
+	} {
+		if bytes.Contains(text, []byte(k.has)) {
+			return k.kind
+		}
+	}
+	return ""
 }
 
 func (r *faultRun) strikeNow(f *fault, sidecar int) {

@@ -43,8 +43,10 @@ type faultRun struct {
 	// fromSync: the sidecars begin in mode sync, and get that of an inbox when
 	// they are started anew.
 	fromSync bool
-	dir      string
-	begin    time.Time
+	// pooler: PostgreSQL's statements are not prepared.
+	pooler bool
+	dir    string
+	begin  time.Time
 
 	app      *faultApp
 	store    faultStore
@@ -63,6 +65,8 @@ type faultRun struct {
 	resume   func() // nil when none is to
 	journal  []string
 	counts   map[string]int
+	// statements that a PostgreSQL server was told of, by name, and what they do.
+	statements map[string]string
 
 	agings [][2]time.Duration // from when to when leases were ended
 
@@ -83,6 +87,7 @@ func newFaultRun(t *testing.T, lane *faultLane, seed uint64) *faultRun {
 		t: t, lane: lane, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)),
 		setup: faultSetups[seed%uint64(len(faultSetups))], route: fmt.Sprintf("r%d-%d", seed, os.Getpid()),
 		dir: t.TempDir(), strikes: make(chan *strike), over: make(chan struct{}), counts: map[string]int{},
+		statements: map[string]string{},
 	}
 	r.plan()
 	verifier, err := webhook.NewVerifier(webhook.VerifierConfig{Provider: r.provider.name, Secrets: []string{r.provider.secret}})
@@ -173,6 +178,9 @@ func (r *faultRun) startSidecars() {
 			target, scheme = r.lane.redis.Addr(), "REDIS_URL=redis://%s/0"
 		case "postgres":
 			target, scheme = r.lane.postgres.Addr(), "DATABASE_URL=postgres://postgres@%s/postgres?sslmode=disable"
+			if r.pooler {
+				scheme += "&pgbouncer=true"
+			}
 		}
 		if target != "" {
 			p := newFaultProxy(r.t, r.lane.storePorts[i], target, func(c *faultConn, toStore bool, data []byte) bool {
