@@ -233,7 +233,7 @@ func (r *faultRun) seeStore(sidecar int, c *faultConn, toStore bool, data []byte
 		}
 		return true
 	}
-	kind := ""
+	var kind string
 	if r.setup.store == "redis" {
 		kind = inRedis(data)
 	} else {
