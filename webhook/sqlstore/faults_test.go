@@ -147,12 +147,12 @@ func statementsOfSteps(t *testing.T, w *wire, db *pgx.ConnConfig) {
 		step    func() error
 		queries int
 	}{
-		{"a claim", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 2},
+		{"a claim", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},
 		{"a copy in flight", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},
 		{"a release", func() error { return s.Release(t.Context(), "k", 1, true) }, 1},
 		{"a claim after it", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 2},
 		{"a completion", func() error { return s.Complete(t.Context(), "k", 2, nil) }, 1},
-		{"its repetition", func() error { return s.Complete(t.Context(), "k", 2, nil) }, 2},
+		{"its repetition", func() error { return s.Complete(t.Context(), "k", 2, nil) }, 3},
 		{"a duplicate", func() error { _, err := s.Claim(t.Context(), "k", claimRequest); return err }, 1},
 		{"a look-up", func() error { _, err := s.Lookup(t.Context(), "k"); return err }, 1},
 		{"a purge", func() error { _, err := s.Purge(t.Context()); return err }, 1},

@@ -251,9 +251,9 @@ func statementsOfInboxSteps(t *testing.T, w *wire, db *pgx.ConnConfig) {
 		{"a take", func() error { _, err := s.Take(t.Context(), "r", 10, time.Minute); return err }, 1},
 		{"a take in vain", func() error { _, err := s.Take(t.Context(), "r", 10, time.Minute); return err }, 1},
 		{"a failure", func() error { return s.Fail(t.Context(), "r/a", 1, webhook.Failure{Then: webhook.StateRetry}) }, 2},
-		{"a completion of an order", func() error { return s.Complete(t.Context(), "r/b", 1, nil) }, 7},
+		{"a completion of an order", func() error { return s.Complete(t.Context(), "r/b", 1, nil) }, 8},
 		{"a take again", func() error { _, err := s.Take(t.Context(), "r", 10, time.Minute); return err }, 1},
-		{"a completion", func() error { return s.Complete(t.Context(), "r/a", 2, nil) }, 3},
+		{"a completion", func() error { return s.Complete(t.Context(), "r/a", 2, nil) }, 2},
 		{"a backlog", func() error { _, err := s.Backlog(t.Context()); return err }, 1},
 		{"a list", func() error { _, _, err := s.List(t.Context(), webhook.Query{Limit: 5}); return err }, 2},
 	}

@@ -96,6 +96,12 @@ func (db *postgresDB) settle(ctx context.Context, key string, fence int64, to we
 		if settled, err = db.q.settleRow(ctx, s, key, fence, to, maybe, answer); settled || err != nil {
 			return err
 		}
+		if to == webhook.StateDone {
+			args := append([]any{db.q.text(key), fence}, db.q.answerArgs(answer)...)
+			if settled, err = one(s.row(ctx, db.unordered, args...)); settled || err != nil {
+				return err
+			}
+		}
 		if k, err = db.q.look(ctx, s, key); err != nil || !k.claimedWith(fence) || k.order != "" {
 			return err
 		}

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// idleUntried is how long a connection may lie idle and still be used
-	// without asking first whether it lives.
-	idleUntried = time.Second
+	// maxUnasked is how long a connection is used without asking first whether it
+	// lives. With that, prepared statements are planned anew: one that was planned
+	// while the table was small reads all of it, and would go on to as it grows.
+	maxUnasked = time.Second
 	// connLifetime bounds how long a server that a name no longer leads to is
 	// used.
 	connLifetime = 30 * time.Minute
@@ -42,7 +43,7 @@ type pool struct {
 
 type pooled struct {
 	*pgx.Conn
-	born, used time.Time
+	born, asked time.Time
 }
 
 func newPool(cfg PostgresConfig) *pool {
@@ -56,8 +57,9 @@ func newPool(cfg PostgresConfig) *pool {
 	return &pool{config: config, slots: make(chan struct{}, cfg.MaxConns), closed: make(chan struct{})}
 }
 
-// do runs f on a connection, until ctx ends.
-func (p *pool) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+// do runs f on a connection, until ctx ends. simple says that it uses no prepared
+// statements.
+func (p *pool) do(ctx context.Context, simple bool, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	select {
 	case <-p.closed:
 		return errClosed
@@ -70,7 +72,7 @@ func (p *pool) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Con
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for a connection: %w", ctx.Err())
 	}
-	c, err := p.take(ctx)
+	c, err := p.take(ctx, simple)
 	if err != nil {
 		<-p.slots
 		return err
@@ -81,14 +83,18 @@ func (p *pool) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Con
 }
 
 // take returns an idle connection that lives, or a new one.
-func (p *pool) take(ctx context.Context) (*pooled, error) {
+func (p *pool) take(ctx context.Context, simple bool) (*pooled, error) {
 	for c := p.pop(); c != nil; c = p.pop() {
 		now := time.Now()
 		if now.Sub(c.born) >= connLifetime {
 			closeConn(c)
 			continue
 		}
-		if now.Sub(c.used) < idleUntried || c.Ping(ctx) == nil {
+		if now.Sub(c.asked) < maxUnasked {
+			return c, nil
+		}
+		if c.ask(ctx, simple) == nil {
+			c.asked = now
 			return c, nil
 		}
 		closeConn(c)
@@ -98,7 +104,16 @@ func (p *pool) take(ctx context.Context) (*pooled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", withoutConfig(err))
 	}
-	return &pooled{Conn: conn, born: time.Now()}, nil
+	now := time.Now()
+	return &pooled{Conn: conn, born: now, asked: now}, nil
+}
+
+func (c *pooled) ask(ctx context.Context, simple bool) error {
+	if simple {
+		return c.Ping(ctx)
+	}
+	_, err := c.Exec(ctx, "DISCARD PLANS")
+	return err
 }
 
 // give takes a connection back, after err.
@@ -107,7 +122,6 @@ func (p *pool) give(c *pooled, err error) {
 		closeConn(c)
 	}
 	if !c.IsClosed() {
-		c.used = time.Now()
 		p.mu.Lock()
 		p.idle = append(p.idle, c)
 		p.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,21 @@ DELETE FROM {table} WHERE event_key = ANY (ARRAY(
   ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)) AND expires_at <= {now}
 RETURNING event_key, place IS NOT NULL`
 
+// pgFirst claims a key that has no row, and returns it as getRow does, with the
+// state of an absent one; of any other it returns what getRow does. $1 to $4 are
+// those of claimRow.
+const pgFirst = `
+WITH mine AS (
+INSERT INTO {table}
+  (event_key, state, fence, attempt, maybe_processed, body_digest,
+   lease_until, retention_ms, expires_at, updated_at)
+SELECT $1, 1, 1, 1, 0, $2, t.now + $3, $4, t.now + $3 + $4, t.now
+FROM (SELECT {now} AS now) AS t
+ON CONFLICT (event_key) DO NOTHING
+RETURNING fence, attempt, maybe_processed, body_digest)
+SELECT 0, fence, attempt, maybe_processed, body_digest, 0::bigint, NULL::integer, NULL::text, NULL::bytea, 0 FROM mine
+UNION ALL` + getRow
+
 // ErrReadOnly is returned by Check while the server takes no writes, as a
 // standby does.
 var ErrReadOnly = errors.New("sqlstore: the database server is read-only")
@@ -74,7 +90,8 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &postgresDB{pool: newPool(cfg), timeout: cfg.Timeout, q: pgQueries()}
+	db := &postgresDB{pool: newPool(cfg), timeout: cfg.Timeout, q: pgQueries(), first: pgDialect.fill(pgFirst)}
+	db.unordered = strings.Replace(db.q.complete, "stored = 1", "stored = 1 AND order_key = ''", 1)
 	db.simple.Store(cfg.Conn.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement)
 	err = db.do(ctx, func(context.Context, pgSession) error { return nil })
 	if err != nil && (!cfg.AllowDown || refused(err)) {
@@ -113,6 +130,9 @@ type postgresDB struct {
 	pool    *pool
 	timeout time.Duration
 	q       queries
+	// first is pgFirst; unordered is complete for a message whose order is of no
+	// matter.
+	first, unordered string
 	// ready: the tables are there and can be used.
 	ready atomic.Bool
 	// simple: no statement is prepared, since a pooler loses them.
@@ -141,7 +161,7 @@ func (db *postgresDB) do(ctx context.Context, f func(ctx context.Context, s pgSe
 }
 
 func (db *postgresDB) on(ctx context.Context, simple bool, f func(ctx context.Context, s pgSession) error) error {
-	return db.pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	return db.pool.do(ctx, simple, func(ctx context.Context, conn *pgx.Conn) error {
 		if !db.ready.Load() {
 			if err := prepare(ctx, conn); err != nil {
 				return err
@@ -152,20 +172,24 @@ func (db *postgresDB) on(ctx context.Context, simple bool, f func(ctx context.Co
 	})
 }
 
-// claim reads first: a duplicate then costs a quarter of what the statement that
-// claims does, and locks nothing.
+// claim is one statement for an absent key, and for one that cannot be claimed:
+// that locks no row, and writes nothing.
 func (db *postgresDB) claim(ctx context.Context, key string, req webhook.ClaimRequest) (c webhook.Claim, err error) {
+	args := claimArgs(escape(key), req)
 	err = db.do(ctx, func(ctx context.Context, s pgSession) error {
-		r, err := scanEscaped(s.row(ctx, db.q.get, escape(key)).Scan)
-		if err != nil {
+		r, err := scanEscaped(s.row(ctx, db.first, args[:4]...).Scan)
+		if err == nil && r.Fence == 0 { // past its retention, or claimed just now
+			r, err = scanEscaped(s.row(ctx, db.q.get, args[0]).Scan)
+		} else if r.State == webhook.StateAbsent {
+			c = webhook.Claim{Status: webhook.Claimed, Fence: r.Fence, Attempt: r.Attempt}
 			return err
 		}
-		if c = r.claim(req); c.Status != 0 {
-			return nil
+		if c = r.claim(req); err != nil || c.Status != 0 {
+			return err
 		}
-		c, err = scanClaim(s.row(ctx, db.q.claim, claimArgs(escape(key), req)...).Scan, req)
+		c, err = scanClaim(s.row(ctx, db.q.claim, args...).Scan, req)
 		if err == nil && c.Status == 0 {
-			_, err = s.exec(ctx, db.q.evict, escape(key))
+			_, err = s.exec(ctx, db.q.evict, args[0])
 		}
 		return err
 	})

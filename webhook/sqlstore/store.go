@@ -59,7 +59,7 @@ func (s *Store) Check(ctx context.Context) error {
 // Claim implements [webhook.Store]. Errors: [ErrFileGone], those of the database.
 // Its lease counts from the beginning of the step.
 //
-// A key that cannot be claimed costs one read, which takes no lock: a storm of
+// A key that cannot be claimed costs one read, which locks no row: a storm of
 // duplicates does not hold up first deliveries.
 func (s *Store) Claim(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error) {
 	for {
