@@ -420,6 +420,9 @@ func (r *faultRun) killStore(heal time.Duration) {
 
 // jump moves the store's clock.
 func (r *faultRun) jump(d time.Duration) {
+	if d < 0 {
+		r.wentBack = r.now()
+	}
 	var err error
 	if rows, ok := r.store.(*sqlFaults); ok && r.setup.store == "sqlite" {
 		// It reads the clock of the sidecar itself.
