@@ -248,3 +248,66 @@ func TestAReloadKeepsBringingMessages(t *testing.T) {
 		t.Errorf("the app before was called %d times more", after-before)
 	}
 }
+
+// What was acknowledged is delivered, also when its route's store is another one
+// by then.
+func TestInboxOfTheStoreBeforeIsBroughtToTheApp(t *testing.T) {
+	a := newMoodyApp(t, broken)
+	dir := inboxConfig(t, a.URL, "")
+	p := serveIn(t, dir)
+	for i := range 3 {
+		p.accepted(fmt.Sprint("evt_", i))
+	}
+	p.kill()
+	a.becomes(fine)
+	p = serveIn(t, dir, inboxes["postgres"](t))
+	p.eventually("all done", func() bool { return strings.Count(p.logged(), `"outcome":"processed"`) == 3 })
+	for _, want := range []string{"is of no route any more", "delivered out of it"} {
+		if !strings.Contains(p.logged(), want) {
+			t.Errorf("the log does not tell %q", want)
+		}
+	}
+	if got := p.deliver("evt_9"); got.body != `{"status":"accepted"}`+"\n" {
+		t.Errorf("a new one: %d %s", got.status, got.body)
+	}
+}
+
+func TestInboxOfARouteInModeSyncIsToldOf(t *testing.T) {
+	a := newMoodyApp(t, broken)
+	dir := inboxConfig(t, a.URL, "")
+	p := serveIn(t, dir)
+	p.accepted("evt_1")
+	p.eventually("an attempt", func() bool { return len(a.requests("/webhooks/stripe")) >= 1 })
+	p.kill()
+	calls := len(a.requests("/webhooks/stripe"))
+	configure(t, dir, stripeConfig(a.URL))
+	p = serveIn(t, dir)
+	p.eventually("it is told", func() bool { return strings.Contains(p.logged(), "no route with mode inbox brings to the app") })
+	if got := p.deliver("evt_1"); got.header.Get("Handrail-Webhook") != "duplicate" {
+		t.Errorf("a copy: %d %s", got.status, got.body)
+	}
+	if n := len(a.requests("/webhooks/stripe")); n != calls {
+		t.Errorf("the app was called %d times more", n-calls)
+	}
+}
+
+// A second signal waits for no attempt, however long that may last.
+func TestASecondSignalEndsAnAttempt(t *testing.T) {
+	a := newMoodyApp(t, hangs)
+	dir := inboxConfig(t, a.URL, "")
+	file := filepath.Join(dir, "handrail.yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	configure(t, dir, strings.Replace(string(content), "inbox: {", "inbox: {timeout: 1h, ", 1))
+	p := serveIn(t, dir)
+	p.accepted("evt_1")
+	p.eventually("an attempt", func() bool { return len(a.requests("/webhooks/stripe")) == 1 })
+	p.signal(syscall.SIGTERM)
+	p.eventually("draining", func() bool { return strings.Contains(p.logged(), `"draining"`) })
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code == 0 {
+		t.Error("it ended well")
+	}
+}

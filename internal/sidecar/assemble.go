@@ -21,7 +21,8 @@ type assembly struct {
 	limits  *ratelimit.Middleware
 	proxy   *upstream.Proxy
 
-	couriers []courier // of routes with an inbox
+	couriers []courier    // of routes with an inbox
+	later    http.Handler // the app for messages that were stored
 }
 
 // assemble builds the chain of the design's request path: client and path,
@@ -42,7 +43,11 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if l.TrustedProxies == nil {
 		in.onForwarded = s.onForwarded
 	}
-	deliveries, couriers, err := s.webhooks(ctx, l, in, proxy)
+	once := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(w, r.WithContext(upstream.WithFreshConn(r.Context())))
+	})
+	kept := later(in, once)
+	deliveries, couriers, err := s.webhooks(ctx, l, once, kept)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +69,7 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	}
 	chain := observed.Wrap(refuse(s.withHealth(l, limits.Wrap(dispatch(deliveries, app)))))
 	return &assembly{
-		loaded: l, proxy: proxy, limits: limits, couriers: couriers,
+		loaded: l, proxy: proxy, limits: limits, couriers: couriers, later: kept,
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			in.prepare(r)
 			chain.ServeHTTP(w, r)
@@ -133,15 +138,15 @@ type delivery struct {
 	handler http.Handler
 }
 
-func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, in *ingress, proxy http.Handler) ([]delivery, []courier, error) {
-	once := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		proxy.ServeHTTP(w, r.WithContext(upstream.WithFreshConn(r.Context())))
-	})
+// webhooks are the routes, with app behind them, and those that bring what their
+// inboxes keep to later.
+func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, app, later http.Handler) ([]delivery, []courier, error) {
 	out := make([]delivery, 0, len(l.Webhooks))
-	var bring []courier
+	var all []courier
 	for i := range l.Webhooks {
 		w := &l.Webhooks[i]
-		m, err := s.webhook(ctx, l, w)
+		kind := l.deliveryStore(w)
+		m, err := s.webhook(ctx, w, kind)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -149,20 +154,21 @@ func (s *Sidecar) webhooks(ctx context.Context, l *Loaded, in *ingress, proxy ht
 		if err != nil {
 			return nil, nil, err
 		}
-		out = append(out, delivery{path: path, handler: m.Wrap(once)})
+		out = append(out, delivery{path: path, handler: m.Wrap(app)})
 		if w.Mode == modeInbox {
-			bring = append(bring, courier{route: m, next: later(in, once)})
+			all = append(all, courier{name: w.Name, kind: kind, route: m, next: later})
 		}
 	}
-	return out, bring, nil
+	return out, all, nil
 }
 
-func (s *Sidecar) webhook(ctx context.Context, l *Loaded, w *WebhookConfig) (*webhook.Middleware, error) {
+// webhook is the middleware of a route on a kind of store.
+func (s *Sidecar) webhook(ctx context.Context, w *WebhookConfig, kind string) (*webhook.Middleware, error) {
 	v, err := w.verifier()
 	if err != nil {
 		return nil, err
 	}
-	store, err := s.stores.deliveries.store(ctx, l.deliveryStore(w))
+	store, err := s.stores.deliveries.store(ctx, kind)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -111,26 +112,29 @@ func (d *deliveries) store(ctx context.Context, kind string) (webhook.Store, err
 	return d.sqlite, nil
 }
 
-// use says which kinds of stores the routes in force have.
-func (d *deliveries) use(c *Config) {
+// use says which kinds of stores the routes in force have. SQLite's file is
+// opened as well when it is there, for what may wait in it.
+func (d *deliveries) use(ctx context.Context, c *Config) error {
 	used := map[string]bool{}
 	for i := range c.Webhooks {
 		used[c.deliveryStore(&c.Webhooks[i])] = true
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.used = used
+	d.mu.Unlock()
+	if _, err := os.Stat(d.sqliteFile()); err != nil || len(used) == 0 {
+		return nil //nolint:nilerr // it is not there
+	}
+	_, err := d.store(ctx, storeSQLite)
+	return err
 }
 
-// inSQL are the stores that have a Check and a Purge.
-func (d *deliveries) inSQL() (stores []*sqlstore.Store) {
+// inSQL are the open stores that have a Check, a Purge and a Backlog, by kind.
+func (d *deliveries) inSQL() map[string]*sqlstore.Store {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range []*sqlstore.Store{d.sqlite, d.postgres} {
-		if s != nil {
-			stores = append(stores, s)
-		}
-	}
+	stores := map[string]*sqlstore.Store{storeSQLite: d.sqlite, storePostgres: d.postgres}
+	maps.DeleteFunc(stores, func(_ string, s *sqlstore.Store) bool { return s == nil })
 	return stores
 }
 
@@ -168,8 +172,8 @@ func (d *deliveries) warnings(ctx context.Context) (list []string) {
 	routes, left := len(d.used) > 0, !d.used[storeSQLite]
 	d.mu.Unlock()
 	if _, err := os.Stat(d.sqliteFile()); err == nil && routes && left {
-		list = append(list, fmt.Sprintf("%s is of no route any more: what was handled according to it may be handled again, "+
-			"and what waits in it is not delivered; have a route use store sqlite until it is empty, or delete it", d.sqliteFile()))
+		list = append(list, fmt.Sprintf("%s is of no route any more: events that were handled according to it are new when they come again; "+
+			"delete it once their providers have stopped to send them, and nothing waits in it", d.sqliteFile()))
 	}
 	s := d.inRedis()
 	if s == nil {

@@ -41,6 +41,14 @@ func (s *Sidecar) Reload(ctx context.Context, content []byte) {
 	for _, w := range next.Warnings {
 		s.log.Warn("configuration", "warning", w)
 	}
+	for i := range next.Webhooks {
+		w := &next.Webhooks[i]
+		was, is := old.route(w.Name), next.deliveryStore(w)
+		if was != nil && old.deliveryStore(was) != is {
+			s.log.Warn("webhooks: the store of a route has changed: events that were handled before are new when they come again",
+				"route", w.Name, "before", old.deliveryStore(was), "now", is)
+		}
+	}
 	for _, key := range restart {
 		s.log.Warn("configuration: a changed key takes effect after a restart", "key", key)
 	}

@@ -43,7 +43,13 @@ func (s *Sidecar) Run(ctx context.Context, o RunOptions) (err error) {
 	defer startCollector()()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
-	defer func() { s.couriers.end(); stop(); wg.Wait(); s.couriers.running.Wait() }()
+	defer func() {
+		s.couriers.end()
+		s.endCutoff() // the drain is over, or there was none
+		stop()
+		wg.Wait()
+		s.couriers.running.Wait()
+	}()
 	failed := make(chan error, 3)
 	public := s.newServer(s)
 	s.serve(&wg, failed, public, ls.public)

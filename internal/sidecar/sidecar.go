@@ -22,7 +22,6 @@ import (
 	"github.com/handrail-go/handrail/observe/prom"
 	"github.com/handrail-go/handrail/observe/sentryobs"
 	"github.com/handrail-go/handrail/ratelimit"
-	"github.com/handrail-go/handrail/webhook"
 )
 
 // A Sidecar is one running proxy: what outlives a reload, and the chain of the
@@ -45,7 +44,7 @@ type Sidecar struct {
 	draining  atomic.Bool
 	upgraded  atomic.Int64 // handlers of requests that asked to take their connection over
 	couriers  couriers
-	inboxes   atomic.Pointer[[]webhook.Backlog] // as of a moment ago
+	inboxes   atomic.Pointer[[]backlog] // as of a moment ago
 
 	cutoff    context.Context // ends webhook calls that outlast the drain
 	endCutoff context.CancelFunc
@@ -116,14 +115,16 @@ func (s *Sidecar) install(ctx context.Context, l *Loaded) error {
 		return err
 	}
 	s.level.Set(levels[l.Observe.Log.Level])
-	s.stores.deliveries.use(&l.Config)
+	if err := s.stores.deliveries.use(ctx, &l.Config); err != nil {
+		s.log.Error("webhooks: the store of before cannot be opened", "error", err)
+	}
 	for _, w := range l.Webhooks {
 		s.metrics.WebhookSecrets(w.Name, len(w.Secrets))
 	}
 	if old := s.current.Swap(a); old != nil {
 		old.proxy.CloseIdle()
 	}
-	s.couriers.use(a.couriers)
+	s.couriers.use(a)
 	return nil
 }
 

@@ -33,7 +33,7 @@ func NewWebhookAdmin(log *slog.Logger, routes map[string]string, inbox map[strin
 // wake.
 func Deliver(m *webhook.Middleware, next http.Handler) (wake, end func()) {
 	s := &Sidecar{}
-	s.couriers.use([]courier{{route: m, next: next}})
+	s.couriers.use(&assembly{couriers: []courier{{route: m, next: next}}})
 	s.couriers.begin(context.Background())
 	return s.wakeDeliveries, func() {
 		s.couriers.end()

@@ -52,6 +52,9 @@ func (s *Sidecar) webhookView(r *http.Request) webhookView {
 		v.hidden[http.CanonicalHeaderKey(w.HMAC.Header)] = true
 		kinds[v.routes[w.Name]] = true
 	}
+	for kind := range s.stores.deliveries.inSQL() {
+		kinds[kind] = true // what was left there is told as well
+	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		store, err := s.stores.deliveries.store(r.Context(), kind)
 		v.stores = append(v.stores, newLedgerStore(kind, store, err))

@@ -21,6 +21,16 @@ const (
 // This file translates webhooks of the configuration into the Configs of package
 // webhook, and judges them.
 
+// route is the webhook route of a name, nil without one.
+func (c *Config) route(name string) *WebhookConfig {
+	for i := range c.Webhooks {
+		if c.Webhooks[i].Name == name {
+			return &c.Webhooks[i]
+		}
+	}
+	return nil
+}
+
 func (w *WebhookConfig) verifier() (webhook.Verifier, error) {
 	return webhook.NewVerifier(w.verifierConfig())
 }
