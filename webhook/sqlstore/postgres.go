@@ -173,16 +173,22 @@ func (db *postgresDB) on(ctx context.Context, simple bool, f func(ctx context.Co
 }
 
 // claim is one statement for an absent key, and for one that cannot be claimed:
-// that locks no row, and writes nothing.
+// that locks no row, and writes nothing. Where it is not prepared, to plan it costs
+// copies more than a new event gains: there it reads first.
 func (db *postgresDB) claim(ctx context.Context, key string, req webhook.ClaimRequest) (c webhook.Claim, err error) {
 	args := claimArgs(escape(key), req)
 	err = db.do(ctx, func(ctx context.Context, s pgSession) error {
-		r, err := scanEscaped(s.row(ctx, db.first, args[:4]...).Scan)
+		var r row
+		var err error
+		if !s.simple {
+			r, err = scanEscaped(s.row(ctx, db.first, args[:4]...).Scan)
+			if err == nil && r.State == webhook.StateAbsent && r.Fence != 0 {
+				c = webhook.Claim{Status: webhook.Claimed, Fence: r.Fence, Attempt: r.Attempt}
+				return nil
+			}
+		}
 		if err == nil && r.Fence == 0 { // past its retention, or claimed just now
 			r, err = scanEscaped(s.row(ctx, db.q.get, args[0]).Scan)
-		} else if r.State == webhook.StateAbsent {
-			c = webhook.Claim{Status: webhook.Claimed, Fence: r.Fence, Attempt: r.Attempt}
-			return err
 		}
 		if c = r.claim(req); err != nil || c.Status != 0 {
 			return err
