@@ -45,15 +45,21 @@ type Finding struct {
 // must never answer whoever sends a message.
 //
 // The work is bounded: about 2 GiB are read, whatever the length of the message,
-// beyond verifying it once. Bodies above 64 MiB are refused. m is not changed,
-// m.Now is when it is judged.
+// beyond verifying it once. A body above 64 MiB is refused, and header and query
+// above 256 KiB together. m is not changed, m.Now is when it is judged.
 //
 // Errors: every problem of cfg at once, each a [*ConfigError], except that a
 // secret may have white space around it, which is a finding;
-// [ErrBodyTooLarge].
+// [ErrMessageTooLarge].
 func Explain(cfg VerifierConfig, m Message) (Explanation, error) {
-	if len(m.Body) > maxMaxBodyBytes {
-		return Explanation{}, ErrBodyTooLarge
+	beside := len(m.RawQuery)
+	for name, values := range m.Header {
+		for _, value := range values {
+			beside += len(name) + len(value)
+		}
+	}
+	if len(m.Body) > maxMaxBodyBytes || beside > maxBesideBytes {
+		return Explanation{}, ErrMessageTooLarge
 	}
 	s, err := newSearch(cfg, m)
 	if err != nil {
@@ -63,8 +69,11 @@ func Explain(cfg VerifierConfig, m Message) (Explanation, error) {
 	return s.out, nil
 }
 
-// ErrBodyTooLarge: the body is longer than 64 MiB.
-var ErrBodyTooLarge = errors.New("webhook: body above 64 MiB")
+// ErrMessageTooLarge: the body is longer than 64 MiB, or header and query are
+// longer than 256 KiB.
+var ErrMessageTooLarge = errors.New("webhook: body above 64 MiB, or header and query above 256 KiB")
+
+const maxBesideBytes = 256 << 10
 
 // explainBytes bounds what a search reads and writes.
 const explainBytes = 2 << 30

@@ -263,8 +263,17 @@ func TestExplainRefusesWhatAVerifierRefuses(t *testing.T) {
 		t.Errorf("problems in %v", got)
 	}
 	cfg := webhook.VerifierConfig{Provider: "stripe", Secrets: []string{"secret"}}
-	if _, err := webhook.Explain(cfg, webhook.Message{Body: make([]byte, 64<<20+1)}); !errors.Is(err, webhook.ErrBodyTooLarge) {
+	if _, err := webhook.Explain(cfg, webhook.Message{Body: make([]byte, 64<<20+1)}); !errors.Is(err, webhook.ErrMessageTooLarge) {
 		t.Errorf("a byte too many: %v", err)
+	}
+	many := http.Header{}
+	for i := range 40_000 {
+		many[fmt.Sprint("X-", i)] = []string{"x"}
+	}
+	for _, m := range []webhook.Message{{Header: many}, {RawQuery: strings.Repeat("x", 256<<10+1)}} {
+		if _, err := webhook.Explain(cfg, m); !errors.Is(err, webhook.ErrMessageTooLarge) {
+			t.Errorf("header or query without end: %v", err)
+		}
 	}
 }
 

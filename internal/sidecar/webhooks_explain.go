@@ -80,13 +80,11 @@ func ParseMoment(s string) (time.Time, error) {
 
 // WebhookRoute returns how a route is configured.
 func (c *Config) WebhookRoute(name string) (*WebhookConfig, webhook.VerifierConfig, error) {
-	for i := range c.Webhooks {
-		if w := &c.Webhooks[i]; w.Name == name {
-			cfg := w.verifierConfig()
-			return w, cfg, nil
-		}
+	w := c.route(name)
+	if w == nil {
+		return nil, webhook.VerifierConfig{}, ErrNoRoute
 	}
-	return nil, webhook.VerifierConfig{}, ErrNoRoute
+	return w, w.verifierConfig(), nil
 }
 
 // ExplainWebhook says why a message is not valid on a route: as
@@ -169,6 +167,8 @@ func (s *Sidecar) explainHandler() http.HandlerFunc {
 		switch {
 		case errors.Is(err, ErrNoRoute):
 			writeDetail(w, http.StatusNotFound, "unknown_route", ErrNoRoute.Error())
+		case errors.Is(err, webhook.ErrMessageTooLarge):
+			writeDetail(w, http.StatusRequestEntityTooLarge, "body_too_large", "header and query are above 256 KiB")
 		case err != nil: // the running configuration is valid, and the body bounded
 			s.log.Error("a message could not be explained", "route", in.Route, "error", err)
 			httpx.WriteError(w, r, http.StatusInternalServerError, "internal_error")
