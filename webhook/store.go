@@ -104,7 +104,7 @@ const (
 	Dead
 	// OtherBody: the key was used for another body, and SameBody was asked for.
 	OtherBody
-	// Stored: the message was kept; of Inbox.Put alone.
+	// Accepted: the message was kept; of Inbox.Put alone.
 	Accepted
 	// Waiting: the message was kept before, and is not handled yet; of an Inbox
 	// alone.
