@@ -56,9 +56,9 @@ faults: ## let Redis fail under load, FAULT_SECONDS (60) for each kind of fault 
 	HANDRAIL_FAULT_SECONDS=$(or $(FAULT_SECONDS),60) HANDRAIL_FAULT_SEED=$(FAULT_SEED) \
 		go test -count=1 -v -timeout 60m -run FaultsUnderLoad ./ratelimit/redislimit
 
-faults-webhooks: ## let sidecar, store, app and provider fail in FAULT_RUNS (1000) seeded runs (FAULT_SEED)
-	HANDRAIL_FAULT_RUNS=$(or $(FAULT_RUNS),1000) HANDRAIL_FAULT_SEED=$(FAULT_SEED) \
-		go test -count=1 -v -timeout 180m -run WebhooksThroughFaults ./cmd/handrail
+faults-webhooks: ## let processes, stores, app and provider fail around webhooks, FAULT_RUNS (1000) times (FAULT_SEED)
+	HANDRAIL_FAULT_RUNS=$(or $(FAULT_RUNS),1000) HANDRAIL_FAULT_SEED=$(FAULT_SEED) HANDRAIL_FAULT_LANES=4 \
+		go test -count=1 -v -timeout 60m -run WebhooksThroughFaults ./cmd/handrail
 
 build: ## build static binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
