@@ -26,7 +26,7 @@ const (
 	storeMemory   = "memory"
 )
 
-// warningPatience bounds what the start waits for Redis to tell its settings.
+// warningPatience bounds what the start waits for stores to tell their settings.
 const warningPatience = time.Second
 
 // deliveryStore is the kind of store that a route has.
@@ -175,14 +175,17 @@ func (d *deliveries) warnings(ctx context.Context) (list []string) {
 		list = append(list, fmt.Sprintf("%s is of no route any more: events that were handled according to it are new when they come again; "+
 			"delete it once their providers have stopped to send them, and nothing waits in it", d.sqliteFile()))
 	}
-	s := d.inRedis()
-	if s == nil {
-		return list
-	}
 	ctx, cancel := context.WithTimeout(ctx, warningPatience)
 	defer cancel()
-	more, _ := s.Warnings(ctx)
-	return append(list, more...)
+	if s := d.inRedis(); s != nil {
+		more, _ := s.Warnings(ctx)
+		list = append(list, more...)
+	}
+	for _, s := range d.inSQL() {
+		more, _ := s.Warnings(ctx)
+		list = append(list, more...)
+	}
+	return list
 }
 
 func (d *deliveries) sqliteFile() string { return filepath.Join(d.dataDir, "webhooks.db") }

@@ -11,9 +11,8 @@
 // may stand in between (PgBouncer in transaction mode). One that loses them is
 // known by the first error that this makes. The step is repeated by the simple
 // protocol, since the statement cannot have run, and so go all from then on.
-// While they are prepared, DISCARD PLANS is sent about once a second on each
-// connection in use: a plan that was made for a small table is a bad one when the
-// table has grown.
+// While they are prepared a connection is used for a minute: a plan that was made
+// for a small table is a bad one when the table has grown.
 //
 // Either is a [webhook.Store], a [webhook.Ledger], and a [webhook.Inbox], which
 // keeps messages until they are delivered.

@@ -1,6 +1,9 @@
 package sqlstore
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // WritePragma is the value of a PRAGMA on the connection that writes.
 func (s *Store) WritePragma(ctx context.Context, name string) (string, error) {
@@ -24,4 +27,14 @@ func PostgresQuery(name string) string {
 	return map[string]string{
 		"list": q.list, "window": q.window, "due": q.due, "take": q.take, "backlog": q.backlog, "promote": q.promote,
 	}[name]
+}
+
+// AgeConnections makes the idle connections of a store in PostgreSQL older.
+func AgeConnections(s *Store, by time.Duration) {
+	p := s.db.(*postgresDB).pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.idle {
+		c.born = c.born.Add(-by)
+	}
 }

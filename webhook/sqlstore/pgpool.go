@@ -14,12 +14,15 @@ import (
 
 const (
 	// maxUnasked is how long a connection is used without asking first whether it
-	// lives. With that, prepared statements are planned anew: one that was planned
-	// while the table was small reads all of it, and would go on to as it grows.
+	// lives.
 	maxUnasked = time.Second
 	// connLifetime bounds how long a server that a name no longer leads to is
 	// used.
 	connLifetime = 30 * time.Minute
+	// planLifetime is that of a connection with prepared statements: one that was
+	// planned while the table was small reads all of it, and goes on to as the table
+	// grows, until the table is analysed.
+	planLifetime = time.Minute
 	// closeTime bounds saying goodbye to the server, and how long a connection
 	// that was given up holds its slot.
 	closeTime = time.Second
@@ -85,15 +88,18 @@ func (p *pool) do(ctx context.Context, simple bool, f func(ctx context.Context, 
 // take returns an idle connection that lives, or a new one.
 func (p *pool) take(ctx context.Context, simple bool) (*pooled, error) {
 	for c := p.pop(); c != nil; c = p.pop() {
-		now := time.Now()
-		if now.Sub(c.born) >= connLifetime {
+		now, lifetime := time.Now(), planLifetime
+		if simple {
+			lifetime = connLifetime
+		}
+		if now.Sub(c.born) >= lifetime {
 			closeConn(c)
 			continue
 		}
 		if now.Sub(c.asked) < maxUnasked {
 			return c, nil
 		}
-		if c.ask(ctx, simple) == nil {
+		if c.Ping(ctx) == nil {
 			c.asked = now
 			return c, nil
 		}
@@ -106,14 +112,6 @@ func (p *pool) take(ctx context.Context, simple bool) (*pooled, error) {
 	}
 	now := time.Now()
 	return &pooled{Conn: conn, born: now, asked: now}, nil
-}
-
-func (c *pooled) ask(ctx context.Context, simple bool) error {
-	if simple {
-		return c.Ping(ctx)
-	}
-	_, err := c.Exec(ctx, "DISCARD PLANS")
-	return err
 }
 
 // give takes a connection back, after err.

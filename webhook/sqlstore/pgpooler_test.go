@@ -274,6 +274,7 @@ func testPostgresThroughPooler(t *testing.T, server *testenv.PostgresServer) {
 	for rule, refusal := range map[string]pgproto3.ErrorResponse{
 		"a pooler that takes no more of them":            {Severity: "ERROR", Code: "XX000", Message: "max prepared statements limit reached. Limit: 100 per connection"},
 		"a pooler that ends the connection":              {Severity: "FATAL", Code: "08P01", Message: "prepared statement did not exist"},
+		"a pooler that has lost what was parsed":         {Severity: "FATAL", Code: "XX000", Message: "cannot get parse message \"stmtcache_1\""},
 		"a pooler without a code of its own":             {Severity: "ERROR", Code: "58000", Message: "prepared statement `x` not found"},
 		"a pooler that gives the number of the server's": {Severity: "ERROR", Code: "26000", Message: "no such statement"},
 	} {

@@ -29,7 +29,7 @@ const (
 func byPooler(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == invalidStatementName || e.Code == duplicateStatementName ||
-		strings.Contains(e.Message, "prepared statement"))
+		strings.Contains(e.Message, "prepared statement") || strings.Contains(e.Message, "parse message"))
 }
 
 // outdated reports whether a statement was refused, and has not run, since a table

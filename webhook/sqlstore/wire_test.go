@@ -34,7 +34,6 @@ type wire struct {
 
 	mu       sync.Mutex
 	messages map[byte]int // by type: Q is a simple query, P prepares a statement, B runs it
-	plans    int          // how often plans were discarded
 	next     fate         // of the next statement that changes something; those after it pass
 	conns    map[net.Conn]bool
 }
@@ -103,10 +102,6 @@ func (w *wire) note(kind byte, message []byte, changing map[string]bool) fate {
 	if bytes.Contains(message, []byte("-- ping")) { // of a connection that lay idle
 		return pass
 	}
-	if bytes.Contains(message, []byte("DISCARD PLANS")) {
-		w.plans++
-		return pass
-	}
 	w.messages[kind]++
 	changes := bytes.Contains(message, []byte("INSERT INTO handrail")) || bytes.Contains(message, []byte("UPDATE handrail"))
 	switch kind {
@@ -124,12 +119,6 @@ func (w *wire) note(kind byte, message []byte, changing map[string]bool) fate {
 		f, w.next = w.next, pass
 	}
 	return f
-}
-
-func (w *wire) plansDiscarded() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.plans
 }
 
 // texts are what a message begins with: of P the name of a statement and its text,
