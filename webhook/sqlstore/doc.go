@@ -81,9 +81,9 @@
 // What is kept is event ids, digests of bodies, and the answers of routes that
 // replay them, up to 64 KiB each; of routes with an inbox also the messages that
 // are not done yet: bodies and headers as they came, signatures among them, in
-// plain. No secrets. SQLite's
-// file is created with mode 0600, in a directory created with mode 0700. It must
-// not lie on a network file system: SQLite's locks do not hold there. Errors
+// plain; a secret is among them where a provider sends it as a header (GitLab's
+// secret token). SQLite's file is created with mode 0600, in a directory created
+// with mode 0700. It must not lie on a network file system: SQLite's locks do not hold there. Errors
 // hold neither the address of PostgreSQL as it was given nor the password. Its
 // role needs SELECT, INSERT, UPDATE and DELETE on two tables, see [DDL]; a server
 // that logs failed statements logs event ids, kept answers and messages with them.

@@ -124,8 +124,8 @@ func (c PostgresConfig) withDefaults() (PostgresConfig, error) {
 }
 
 // postgresDB is the steps of a Store in PostgreSQL. Each changes something in
-// one statement at most, which is one transaction, without any state in the
-// session.
+// one statement at most, which is one transaction; one that sees to an order is a
+// transaction of several. The session holds nothing but prepared statements.
 type postgresDB struct {
 	pool    *pool
 	timeout time.Duration
