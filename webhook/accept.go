@@ -30,7 +30,8 @@ func (d *inbound) accept(ctx context.Context) reply {
 	return d.known(claim)
 }
 
-// passGuardOfInbox makes the guard done by this id: see there.
+// passGuardOfInbox makes the guard done by this id, or the message one of the id
+// that it is done by: see there.
 func (d *inbound) passGuardOfInbox(ctx context.Context) (reply, bool) {
 	if d.guard.key == "" {
 		return reply{}, true
@@ -45,12 +46,16 @@ func (d *inbound) passGuardOfInbox(ctx context.Context) (reply, bool) {
 	if err == nil {
 		r, err = d.askGuard(ctx)
 	}
-	if err != nil || r.verdict != verdictPass {
+	switch {
+	case err == nil && r.verdict == verdictOwner:
+		d.as(r.owner)
+		return reply{}, true
+	case err != nil || r.verdict != verdictPass:
 		return d.guarded(r, err), false
 	}
 	ctx, cancel = context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := d.guard.close(ctx, d); err != nil {
+	if err := d.guard.close(ctx, d, guardKept); err != nil {
 		_ = d.guard.open(ctx, d, false) // else its lease ends
 		return d.guarded(r, err), false
 	}

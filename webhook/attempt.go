@@ -16,7 +16,7 @@ func (d *inbound) attempt(ctx context.Context, claim Claim) reply {
 	case OutcomeProcessed:
 		return d.complete(ctx, claim, end.answer)
 	case OutcomeDead:
-		if err := d.guard.close(ctx, d); err != nil {
+		if err := d.guard.close(ctx, d, guardDead); err != nil {
 			return d.unsettled(ctx, err)
 		}
 		if err := d.m.cfg.Store.Kill(ctx, d.key, claim.Fence); err != nil {
@@ -38,7 +38,7 @@ func (d *inbound) complete(ctx context.Context, claim Claim, answer *answerBuffe
 	if d.m.cfg.ReplayAnswers {
 		kept = rep.kept()
 	}
-	if err := d.guard.close(ctx, d); err != nil {
+	if err := d.guard.close(ctx, d, guardHandled); err != nil {
 		return d.unsettled(ctx, err)
 	}
 	if err := d.m.cfg.Store.Complete(ctx, d.key, claim.Fence, kept); err != nil {

@@ -26,7 +26,7 @@ func (d *inbound) claim(ctx context.Context) (c Claim, err error) {
 func (d *inbound) claimRequest() ClaimRequest {
 	return ClaimRequest{
 		Lease:      d.m.cfg.Lease,
-		Retention:  d.m.cfg.Retention,
+		Retention:  d.retention(),
 		BodyDigest: d.digest,
 		SameBody:   !d.verified.IDSigned,
 	}

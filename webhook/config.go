@@ -54,7 +54,9 @@ type Config struct {
 	Lease time.Duration
 	// Retention is how long an outcome is remembered: not below the
 	// provider's retry horizon, nor below Lease, nor above 8760 h. Zero means
-	// 168 h.
+	// 168 h. With an Inbox and a [Provider].ReplayGuard it is remembered for
+	// longer, by how long a message may wait: Inbox.MaxAge, Inbox.LongestRetry and
+	// two leases.
 	Retention time.Duration
 	// MaxBodyBytes is the largest body that is accepted, at most 64 MiB. Zero
 	// means 1 MiB. Bodies are held in memory, before they are verified.

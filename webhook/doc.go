@@ -55,7 +55,8 @@
 // order: see [InboxConfig]. An attempt that fails is followed by another after a
 // pause, until one succeeds or the message is dead: by a status of
 // DiscardStatuses, by InboxConfig.MaxAttempts or MaxAge. A dead message is kept
-// for Config.Retention, and [Ledger.Revive] has it delivered again.
+// for Config.Retention, or for longer where bodies are remembered (see Replays),
+// and [Ledger.Revive] has it delivered again.
 //
 // What is kept is the message as it came, with its header: as confidential as
 // the event itself, and as the Authorization header that some providers send. Not
@@ -140,7 +141,21 @@
 // id it is not handled again for as long as Config.Retention remembers it. It is
 // answered by what became of the body under the first id: duplicate or dead, and
 // 503 in_flight while that is not on record. When the first has failed, a message
-// under another id takes over, marked as maybe processed if the first is.
+// under another id takes over, marked as maybe processed if the first is. When a
+// crash, or a store that failed, left the first without an outcome, one under
+// another id is a duplicate, or dead, where the handler had answered so, and else is
+// handled as the first: Idempotency-Key and [Event] have the first id, its headers
+// are its own.
+//
+// With an inbox bodies and outcomes are remembered for longer, by
+// InboxConfig.MaxAge, LongestRetry and two leases, since the outcome may come so
+// much later than the message. An outcome that comes later still is guarded for so
+// much less than Config.Retention: that of an event that an operator revived, that
+// was kept long after its body had first come, or that waited while Deliver did
+// not run, or behind others in its order.
+//
+// What [Ledger.Discard] makes dead without an inbox is so under its own id: its
+// attempts had failed, so the same body under another id is handled.
 //
 // A body is the same whatever else the message says that nobody signed, but for
 // Shopify's topic, since Shopify sends one body under several: a handler must look

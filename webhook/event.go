@@ -32,7 +32,8 @@ type Event struct {
 	// of the attempt.
 	Duration time.Duration
 	// Err is the cause, for a log: of a refusal, of a failed step of the
-	// store, or a *PanicError.
+	// store, or a *PanicError. It also tells of a message that was handled under
+	// another id than its own: EventID is that other one.
 	Err error
 }
 

@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // The replay guard is for providers whose signature covers the body but not the
 // id: who has captured a message could send it again under an id of his own. A
 // second record in the same store, the guard, stands for the body (and, where a
 // provider sends one body under several topics, its topic). Done, it holds the
-// id that the body was handled under.
+// id that the body was handled under, its owner, and which of guardHandled,
+// guardDead and guardKept it was done for.
 //
 // In sync mode the event is claimed first, then the guard. The guard is claimed
 // once for the body, whatever ids it comes under: it is done before its event
@@ -25,23 +27,58 @@ import (
 //	event and guard claimed          the same; the next attempt, under whatever
 //	                                 id, is marked as maybe processed
 //	guard done, event claimed        a copy under the same id goes on, marked. One
-//	                                 under another id waits, as in flight, for
-//	                                 the id that the guard names: the effect
-//	                                 has happened
+//	                                 under another id is a duplicate, or dead: the
+//	                                 guard says that the handler answered so. With
+//	                                 ReplayAnswers it waits, as in flight, for the
+//	                                 owner, since the answer is not on record
 //	guard free, event claimed        (after a failure) the event's lease ends
 //
 // So a body is never free while the event that had its effect is not done, and
 // an event that failed for good does not keep its body: a message under another
-// id takes over, with the mark of the attempt before it.
+// id takes over, with the mark of the attempt before it. That an operator has
+// discarded such an event since, the guard does not know: its record is free, and
+// names nobody.
 //
 // In inbox mode the guard is done before the message is kept, so that a message
-// that is kept has its guard. After a crash in between a copy under the same id
-// goes on, and one under another id waits. An id that is on record for another
-// body is refused before that, so that it cannot take the body of an event that
-// is still to come; where two messages under one id race, the record of the id
-// tells that its body was another, and the guard does not count.
+// that is kept has its guard:
+//
+//	guard claimed                    it is free when the lease ends
+//	guard done, nothing kept         whoever comes next with the body is kept, under
+//	                                 whatever id he comes, as the owner: under the
+//	                                 owner's key, so that he and all that come later
+//	                                 are one event
+//	guard done, message kept         the message is delivered
+//
+// The same is done in sync mode (the route may have been changed meanwhile), and
+// for an owner that waits for another attempt but has no message: one that failed
+// when its guard was done already, or that an operator revived. Whoever acts as
+// the owner claims the owner's key, so that of several one does. In sync mode his
+// own key is given back before that; his next copy finds the owner, and is settled
+// as it.
+//
+// An id that is on record for another body is refused before that, so that it
+// cannot take the body of an event that is still to come; where two messages under
+// one id race, the record of the id tells that its body was another, and the guard
+// does not count.
+//
+// A guard's time runs from when it was done, its event's from its own end. In sync
+// mode the two are a crash apart at most. In inbox mode both are kept so much longer
+// than Config.Retention that the guard outlasts the outcome by Config.Retention
+// (see retention), and that an owner which is absent was never kept. What the bound
+// does not hold for is an event that ends later than MaxAge and one more attempt
+// after its guard was done: one revived by an operator, one that was kept long after
+// its guard was done, and one that waited while nothing was delivered, or behind
+// others in its order. Its body may come again under another id when the guard has
+// ended, and is a new event then.
 
 const guardPrefix = "replay:"
+
+// What a guard was done for: the status of its answer.
+const (
+	guardHandled = http.StatusOK       // the handler succeeded
+	guardKept    = http.StatusAccepted // the message is to be kept
+	guardDead    = http.StatusGone     // by a status of DiscardStatuses
+)
 
 // IsGuard reports whether a key of a [Store] is the middleware's own note of a
 // body, not an event: see [Provider].ReplayGuard.
@@ -63,12 +100,23 @@ func newGuard(route, topic string, body Digest) guard {
 	return guard{key: route + "/" + guardPrefix + hex.EncodeToString(sum[:])}
 }
 
+// retention is how long the outcome of the message is remembered. In an inbox a
+// message that is guarded may wait before it has one: for MaxAge, for the pause
+// after the last attempt before that, and for that attempt and the next.
+func (d *inbound) retention() time.Duration {
+	cfg := &d.m.cfg
+	if cfg.Inbox == nil || d.guard.key == "" {
+		return cfg.Retention
+	}
+	return cfg.Retention + cfg.Inbox.MaxAge + cfg.Inbox.LongestRetry + 2*cfg.Inbox.lease(*cfg)
+}
+
 // close makes a guard that is held done, by the id of d.
-func (g *guard) close(ctx context.Context, d *inbound) error {
+func (g *guard) close(ctx context.Context, d *inbound, what int) error {
 	if !g.held {
 		return nil
 	}
-	err := d.m.cfg.Store.Complete(ctx, g.key, g.fence, &Answer{Status: http.StatusOK, ContentType: "text/plain", Body: []byte(d.id)})
+	err := d.m.cfg.Store.Complete(ctx, g.key, g.fence, &Answer{Status: what, ContentType: "text/plain", Body: []byte(d.id)})
 	g.held = err != nil
 	return err
 }
@@ -90,6 +138,7 @@ const (
 	verdictDone           // it was handled under another id
 	verdictStored         // it is in the inbox under another id
 	verdictDead
+	verdictOwner // it came under another id, and is to be handled under that
 )
 
 // ruling is a verdict with what belongs to it.
@@ -111,7 +160,7 @@ func (d *inbound) askGuard(ctx context.Context) (r ruling, err error) {
 
 func (d *inbound) askGuardOnce(ctx context.Context) (ruling, error) {
 	c, err := d.m.cfg.Store.Claim(ctx, d.guard.key, ClaimRequest{
-		Lease: d.m.cfg.Lease, Retention: d.m.cfg.Retention, BodyDigest: sha256.Sum256([]byte(d.id)),
+		Lease: d.m.cfg.Lease, Retention: d.retention(), BodyDigest: sha256.Sum256([]byte(d.id)),
 	})
 	if err != nil {
 		return ruling{}, err
@@ -162,16 +211,28 @@ func (d *inbound) askOwner(ctx context.Context, r ruling) (ruling, error) {
 	case rec.State == StateDead:
 		r.verdict = verdictDead
 	default:
-		r.verdict = verdictBusy
-		kept, err := d.isKept(ctx, key)
-		if err != nil {
-			return ruling{}, err
-		}
-		if kept {
-			r.verdict = verdictStored
-		}
+		r.verdict, err = d.askUnsettled(ctx, key, rec.State, r.claim.Answer.Status)
 	}
-	return r, nil
+	return r, err
+}
+
+// askUnsettled rules on a body whose guard is done, but whose event, in that
+// state, is not.
+func (d *inbound) askUnsettled(ctx context.Context, key string, state State, what int) (verdict, error) {
+	kept, err := d.isKept(ctx, key)
+	switch {
+	case err != nil:
+		return 0, err
+	case kept:
+		return verdictStored, nil
+	case state == StateRetry || what == guardKept:
+		return verdictOwner, nil
+	case what == guardDead:
+		return verdictDead, nil
+	case d.m.cfg.ReplayAnswers:
+		return verdictBusy, nil
+	}
+	return verdictDone, nil
 }
 
 // isKept reports whether the message of key is in an inbox.
@@ -200,18 +261,48 @@ func (d *inbound) passGuard(ctx context.Context, claim *Claim) (reply, bool) {
 		}
 		return reply{}, true
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	step, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	store := d.m.cfg.Store
 	switch {
-	case err != nil || r.verdict == verdictBusy:
-		err = errors.Join(err, store.Release(ctx, d.key, claim.Fence, false))
+	case err != nil || r.verdict == verdictBusy || r.verdict == verdictOwner:
+		err = errors.Join(err, store.Release(step, d.key, claim.Fence, false))
 	case r.verdict == verdictDead:
-		err = store.Kill(ctx, d.key, claim.Fence)
+		err = store.Kill(step, d.key, claim.Fence)
 	default:
-		err = store.Complete(ctx, d.key, claim.Fence, r.answer)
+		err = store.Complete(step, d.key, claim.Fence, r.answer)
+	}
+	if err == nil && r.verdict == verdictOwner {
+		return d.claimAs(ctx, r.owner, claim)
 	}
 	return d.guarded(r, err), false
+}
+
+// claimAs claims the event of owner for the message.
+func (d *inbound) claimAs(ctx context.Context, owner string, claim *Claim) (reply, bool) {
+	d.as(owner)
+	c, err := d.claim(ctx)
+	if err != nil {
+		return unavailable(OutcomeStoreError, "webhook_store_unavailable", err), false
+	}
+	d.note(c)
+	if c.Status != Claimed {
+		return d.known(c), false
+	}
+	*claim = c
+	return reply{}, true
+}
+
+// as makes the message one of owner.
+func (d *inbound) as(owner string) {
+	d.came = d.id
+	d.id, d.key = owner, d.m.cfg.Route+"/"+owner
+	d.verified.ID, d.event.EventID = owner, owner
+}
+
+// renamed tells of a message that was handled under another id than its own.
+func (d *inbound) renamed() error {
+	return fmt.Errorf("webhook: came under the id %q, and its body before under this one", d.came)
 }
 
 // guarded answers a message that its guard did not let pass.

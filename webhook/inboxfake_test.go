@@ -11,7 +11,7 @@ import (
 )
 
 // fakeInbox is an inbox in memory, on the clock of time.Now, so that synctest
-// can move it. Nothing expires in it.
+// can move it. What is done or dead is forgotten when its retention is over.
 type fakeInbox struct {
 	mu   sync.Mutex
 	all  map[string]*fakeRecord
@@ -29,6 +29,18 @@ type fakeRecord struct {
 	message                   *webhook.Stored
 	failure                   webhook.Failure
 	attempts                  int // of the message
+	retention                 time.Duration
+	expires                   time.Time
+}
+
+// live is the record of key, nil when there is none any more.
+func (f *fakeInbox) live(key string, now time.Time) *fakeRecord {
+	r := f.all[key]
+	if r != nil && (r.State == webhook.StateDone || r.State == webhook.StateDead) && !r.expires.IsZero() && !now.Before(r.expires) {
+		delete(f.all, key)
+		return nil
+	}
+	return r
 }
 
 func newFakeInbox() *fakeInbox {
@@ -55,7 +67,7 @@ func (f *fakeInbox) step(ctx context.Context, name, key string, do func(now time
 
 // known answers for a key that is not to be claimed or kept.
 func (f *fakeInbox) known(key string, req webhook.ClaimRequest, now time.Time) (*fakeRecord, webhook.Claim) {
-	r := f.all[key]
+	r := f.live(key, now)
 	if r == nil {
 		r = &fakeRecord{Record: webhook.Record{BodyDigest: req.BodyDigest}}
 		f.all[key] = r
@@ -83,6 +95,7 @@ func (f *fakeInbox) Claim(ctx context.Context, key string, req webhook.ClaimRequ
 		var r *fakeRecord
 		if r, c = f.known(key, req, now); c.Status == 0 {
 			r.claim(now, req.Lease)
+			r.retention = req.Retention
 			c.Status, c.Fence, c.Attempt, c.MaybeProcessed = webhook.Claimed, r.Fence, r.Attempt, r.MaybeProcessed
 		}
 		return nil
@@ -105,6 +118,7 @@ func (f *fakeInbox) settle(ctx context.Context, step, key string, fence int64, c
 			return webhook.ErrStaleFence
 		}
 		change(r, now)
+		r.expires = now.Add(r.retention)
 		return nil
 	})
 }
@@ -133,8 +147,8 @@ func (f *fakeInbox) Fail(ctx context.Context, key string, fence int64, failure w
 }
 
 func (f *fakeInbox) Lookup(ctx context.Context, key string) (rec webhook.Record, err error) {
-	err = f.step(ctx, "lookup", key, func(time.Time) error {
-		if r := f.all[key]; r != nil {
+	err = f.step(ctx, "lookup", key, func(now time.Time) error {
+		if r := f.live(key, now); r != nil {
 			rec = r.Record
 		}
 		return nil
@@ -148,8 +162,9 @@ func (f *fakeInbox) Put(ctx context.Context, key string, m webhook.Stored, req w
 		if r, c = f.known(key, req, now); c.Status == 0 {
 			f.puts++
 			m.Header, m.Body = m.Header.Clone(), slices.Clone(m.Body)
+			r.MaybeProcessed = r.MaybeProcessed || r.State == webhook.StateClaimed
 			r.State, r.message, r.place, r.received, r.due = webhook.StateRetry, &m, f.puts, now, now
-			c.Status = webhook.Accepted
+			c.Status, r.retention = webhook.Accepted, req.Retention
 		}
 		return nil
 	})
@@ -196,8 +211,8 @@ func (f *fakeInbox) first(r *fakeRecord) bool {
 }
 
 func (f *fakeInbox) Entry(ctx context.Context, key string) (e webhook.Entry, err error) {
-	err = f.step(ctx, "entry", key, func(time.Time) error {
-		r := f.all[key]
+	err = f.step(ctx, "entry", key, func(now time.Time) error {
+		r := f.live(key, now)
 		if r == nil {
 			return webhook.ErrUnknownDelivery
 		}

@@ -71,6 +71,9 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		defer d.letGo()
 		rep := d.handle()
 		rep.write(w, r)
+		if d.came != "" {
+			rep.err = errors.Join(rep.err, d.renamed())
+		}
 		d.tell(rep.outcome, rep.err)
 	})
 }
@@ -82,6 +85,7 @@ type inbound struct {
 	held     int64  // bytes that count towards MaxBufferedBytes
 	digest   Digest // of what the body says
 	guard    guard
+	came     string    // the id of its own, when it is handled under its guard's
 	patience time.Time // until when copies in flight are waited for
 }
 
@@ -129,6 +133,9 @@ func (d *inbound) known(c Claim) reply {
 	case Dead:
 		return dead(nil)
 	case OtherBody:
+		if d.came != "" { // since the guard was asked: the next time it does not count
+			return inFlight(0)
+		}
 		return d.refused("id_reuse", OutcomeIDReuse, nil)
 	case InFlight:
 		return inFlight(c.LeaseLeft)
