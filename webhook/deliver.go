@@ -26,7 +26,8 @@ var errNoInbox = errors.New("webhook: Deliver needs Config.Inbox")
 
 // Deliver takes messages out of the inbox when they are due, and calls next for
 // each, until ctx or Config.Drain ends; then it waits for the attempts under
-// way, which end by InboxConfig.Timeout or by Config.Drain, and returns nil. Any
+// way, which end by InboxConfig.Timeout or by Config.Drain, and until what came of
+// them is on record, or their leases or Config.Drain end, and returns nil. Any
 // number of them may run, in any number of processes: each message is taken by
 // one. An inbox that fails is asked again after pauses of 1 s growing to 30 s, and
 // OnEvent is told each time.
@@ -34,7 +35,8 @@ var errNoInbox = errors.New("webhook: Deliver needs Config.Inbox")
 // A 2xx makes the event done. A status of DiscardStatuses makes it dead, as do
 // MaxAttempts and MaxAge when an attempt has failed. After any other complete
 // answer it is attempted again, marked as maybe processed; after a request that
-// was never written, without the mark. Without a complete answer the claim stays
+// was never written, without the mark. What was taken out as Deliver ended, and
+// next not called for, is given back and counts as no attempt. Without a complete answer the claim stays
 // until its lease ends, so that no two attempts run at a time, and then the pause
 // begins. A Retry-After in an answer of 408, 425, 429 or 503 prolongs the pause,
 // up to LongestRetry.

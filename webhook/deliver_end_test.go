@@ -152,28 +152,86 @@ func TestDeliverEndsWithDrain(t *testing.T) {
 	})
 }
 
-func TestWhatWasTakenAmidTheEndIsGivenBackUnmarked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, inbox, ev := inboxed(t, nil)
-		put(t, m, stripeBody)
-		ctx, cancel := context.WithCancel(t.Context())
-		inbox.failAfter = func(step, _ string) error {
-			if step == "take" {
-				cancel()
-			}
-			return nil
-		}
-		if err := m.Deliver(ctx, uncalled(t)); err != nil {
-			t.Error(err)
-		}
-		recordIs(t, inbox, stripeKey, webhook.StateRetry, 1, false)
-		if r := inbox.stripe(); r.failure.After != 0 {
-			t.Errorf("%+v", r.failure)
-		}
-		if e := ev.last(t); e.Outcome != webhook.OutcomeDraining || !e.Inbox {
-			t.Errorf("event %+v", e)
-		}
-	})
+// What was never sent must not be dead for it: see InboxConfig.MaxAttempts.
+func TestWhatTheHandlerWasNotCalledForIsNoAttempt(t *testing.T) {
+	for name, tt := range map[string]struct {
+		after   string        // the step, or "sign", after which
+		late    time.Duration // so much passes,
+		ends    string        // and ctx or Drain ends
+		outcome webhook.Outcome
+		reason  string
+	}{
+		"taken as ctx ended":               {"take", 0, "ctx", webhook.OutcomeDraining, "draining"},
+		"taken as Drain ended":             {"take", 0, "drain", webhook.OutcomeDraining, "draining"},
+		"Drain ended just before the call": {"sign", 0, "drain", webhook.OutcomeDraining, "draining"},
+		"no time was left for the call":    {"sign", time.Hour, "", webhook.OutcomeNotWritten, "not_attempted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ends := map[string]context.CancelFunc{"": func() {}}
+				var ctx, drain context.Context
+				ctx, ends["ctx"] = context.WithCancel(t.Context())
+				drain, ends["drain"] = context.WithCancel(t.Context())
+				defer ends["drain"]()
+				inbox, asked := newFakeInbox(), 0
+				meanwhile := func(step string) {
+					if step == tt.after {
+						time.Sleep(tt.late)
+						ends[tt.ends]()
+					}
+					if step == "fail" { // the attempt is over
+						ends["ctx"]()
+					}
+				}
+				inbox.failAfter = func(step, _ string) error {
+					meanwhile(step)
+					return nil
+				}
+				signer, err := webhook.NewSigner(webhook.VerifierConfig{Provider: "stripe", Secrets: []string{stripeSecret}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				config := func(c *webhook.Config) {
+					c.Store = untouchable{t: t}
+					c.Inbox = &webhook.InboxConfig{Store: inbox, MaxAttempts: 1, MaxAge: time.Minute, Concurrency: 1, Signer: signer}
+				}
+				m, ev := build(t, func(c *webhook.Config) {
+					config(c)
+					c.Drain = drain
+					c.Now = func() time.Time {
+						if inbox.stripe().State == webhook.StateClaimed {
+							if asked++; asked == 2 { // the first is for the event
+								meanwhile("sign")
+							}
+						}
+						return time.Now()
+					}
+				})
+				put(t, m, stripeBody)
+				if err := m.Deliver(ctx, uncalled(t)); err != nil {
+					t.Error(err)
+				}
+				recordIs(t, inbox, stripeKey, webhook.StateRetry, 1, false)
+				if r := inbox.stripe(); r.Attempt != 0 || r.failure.Reason != tt.reason || (r.failure.After == 0) != (tt.reason == "draining") {
+					t.Errorf("%+v after %+v", r.Record, r.failure)
+				}
+				if e := ev.last(t); e.Outcome != tt.outcome || !e.Inbox {
+					t.Errorf("event %+v", e)
+				}
+
+				m, _ = build(t, config)
+				called := make(chan string, 1)
+				stop := delivering(t, m, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					called <- r.Header.Get("Handrail-Webhook-Attempt") + r.Header.Get("Handrail-Webhook-Maybe-Processed")
+				}))
+				if got := <-called; got != "1" {
+					t.Errorf("then attempt %q, want 1, unmarked", got)
+				}
+				stop()
+				recordIs(t, inbox, stripeKey, webhook.StateDone, 2, false)
+			})
+		})
+	}
 }
 
 func TestAStoreThatFailsEndsNothing(t *testing.T) {
@@ -261,27 +319,49 @@ func TestSettlingFails(t *testing.T) {
 	}
 }
 
-// What cannot be put on record must not hold the end of a process up for as long
-// as a lease.
-func TestTheEndDoesNotWaitForAStoreThatIsDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, inbox, ev := inboxed(t, nil)
-		put(t, m, stripeBody)
-		inbox.fail = func(step, _ string) error {
-			if step == "complete" {
-				return errDown
-			}
-			return nil
-		}
-		stop := delivering(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		time.Sleep(5 * time.Second)
-		start := time.Now()
-		stop()
-		if took := time.Since(start); took > 2*time.Second {
-			t.Errorf("the end took %v", took)
-		}
-		if e := ev.last(t); e.Outcome != webhook.OutcomeStoreError || !errors.Is(e.Err, errDown) {
-			t.Errorf("event %+v", e)
-		}
-	})
+// What cannot be put on record costs a second effect, and must not hold the end of a
+// process up for as long as a lease.
+func TestAnEndInsistsUntilDrainOrTheLeaseEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		down, drain, took time.Duration // since the end of ctx; 0: never
+		outcome           webhook.Outcome
+	}{
+		"a store that comes back":            {10 * time.Second, 0, 10 * time.Second, webhook.OutcomeProcessed},
+		"one that comes back amid the drain": {10 * time.Second, 20 * time.Second, 10 * time.Second, webhook.OutcomeProcessed},
+		"one that does not, until Drain":     {time.Hour, 3 * time.Second, 3 * time.Second, webhook.OutcomeStoreError},
+		"one that does not, until the lease": {time.Hour, 0, 25 * time.Second, webhook.OutcomeStoreError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				drain, end := context.WithCancel(t.Context())
+				m, inbox, ev := inboxed(t, func(c *webhook.Config) {
+					if tt.drain > 0 {
+						c.Drain = drain
+					}
+				})
+				put(t, m, stripeBody)
+				back := time.Now().Add(5*time.Second + tt.down)
+				inbox.fail = func(step, _ string) error {
+					if step == "complete" && time.Now().Before(back) {
+						return errDown
+					}
+					return nil
+				}
+				stop := delivering(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				time.Sleep(5 * time.Second)
+				start := time.Now()
+				if tt.drain > 0 {
+					time.AfterFunc(tt.drain, end)
+				}
+				stop()
+				if took := time.Since(start); took > tt.took+2*time.Second || took < tt.took-2*time.Second {
+					t.Errorf("the end took %v, want %v", took, tt.took)
+				}
+				if e := ev.last(t); e.Outcome != tt.outcome || (tt.outcome == webhook.OutcomeStoreError) != errors.Is(e.Err, errDown) {
+					t.Errorf("event %+v", e)
+				}
+				end()
+			})
+		})
+	}
 }

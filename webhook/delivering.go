@@ -22,9 +22,7 @@ type delivery struct {
 // run reports whether the event is done or dead now.
 func (p *delivery) run(ctx context.Context) bool {
 	if p.stop.Err() != nil { // taken amid the end
-		err := p.fail(ctx, Failure{Then: StateRetry, Reason: "draining"})
-		p.tell(OutcomeDraining, err)
-		return false
+		return p.untried(ctx, 0, OutcomeDraining, nil)
 	}
 	var end ending
 	if p.taken.Attempt > p.m.cfg.Inbox.MaxAttempts {
@@ -38,7 +36,29 @@ func (p *delivery) run(ctx context.Context) bool {
 			Status: Claimed, Fence: p.taken.Fence, Attempt: p.taken.Attempt, MaybeProcessed: p.taken.MaybeProcessed,
 		})
 	}
-	return p.settle(ctx, end)
+	switch {
+	case !errors.Is(end.err, errNotCalled):
+		return p.settle(ctx, end)
+	case p.drained():
+		return p.untried(ctx, 0, OutcomeDraining, nil)
+	}
+	return p.untried(ctx, p.pause(nil), end.outcome, end.err)
+}
+
+// untried gives back what the handler was never called for. It costs no attempt:
+// with its last one a message would be dead that was never sent.
+func (p *delivery) untried(ctx context.Context, after time.Duration, outcome Outcome, cause error) (over bool) {
+	f := Failure{Then: StateRetry, After: after, Untried: true, Reason: "not_attempted"}
+	if outcome == OutcomeDraining {
+		f.Reason = "draining"
+	}
+	p.tell(outcome, errors.Join(cause, p.fail(ctx, f)))
+	return false
+}
+
+// drained reports whether Config.Drain has ended.
+func (p *delivery) drained() bool {
+	return p.m.cfg.Drain != nil && p.m.cfg.Drain.Err() != nil
 }
 
 // sign puts fresh signatures in place of the provider's.
@@ -89,18 +109,23 @@ func (p *delivery) fail(ctx context.Context, f Failure) error {
 	})
 }
 
-// insist repeats a step that fails until the lease ends, or it is time to stop:
-// what is not on record by then is attempted again.
+// insist repeats a step that fails until the lease ends, or Config.Drain: what is
+// not on record by then is attempted again. An end of Deliver that is not pressed
+// for time is no reason to give up, for it would cost a second effect.
 func (p *delivery) insist(ctx context.Context, step func(context.Context) error) error {
 	leaseEnds := p.at.Add(p.m.cfg.Inbox.lease(p.m.cfg))
+	pressed := ctx // never
+	if p.m.cfg.Drain != nil {
+		pressed = p.m.cfg.Drain
+	}
 	for pause := firstPoll; ; pause = min(2*pause, maxInFlightWait) {
 		once, cancel := context.WithTimeout(ctx, storeTimeout)
 		err := step(once)
 		cancel()
-		if err == nil || errors.Is(err, ErrStaleFence) || p.stop.Err() != nil || time.Now().Add(pause).After(leaseEnds) {
+		if err == nil || errors.Is(err, ErrStaleFence) || p.drained() || time.Now().Add(pause).After(leaseEnds) {
 			return err
 		}
-		rest(p.stop, nil, pause)
+		rest(pressed, nil, pause)
 	}
 }
 

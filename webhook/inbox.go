@@ -18,6 +18,8 @@ import (
 //	claimed --Fail(fence)--> waiting until it is due again, or dead, or still
 //	                         claimed until its lease ends
 //	dead    --Ledger.Revive--> waiting, due at once
+//	claimed, its lease over --Ledger.Revive--> waiting, due at once, maybe processed
+//	                        --Ledger.Discard--> dead, without its message
 //
 // A waiting key is in StateRetry. While its message waits or is claimed a key
 // is kept without end: its retention counts from when it is done or dead. Of a
@@ -46,7 +48,9 @@ type Inbox interface {
 	Put(ctx context.Context, key string, m Stored, req ClaimRequest) (Claim, error)
 
 	// Take claims up to limit messages of a route that are due, each for lease
-	// (whole milliseconds, above 0). None is not an error.
+	// (whole milliseconds, above 0). None is not an error. An error may come
+	// beside messages, which count all the same: of one that cannot be read it is
+	// told once, and that one is dead, with the reason "unreadable".
 	Take(ctx context.Context, route string, limit int, lease time.Duration) ([]Taken, error)
 
 	// Fail ends the attempt with that fence. Errors: ErrStaleFence, and nothing
@@ -98,6 +102,9 @@ type Failure struct {
 	// MaybeProcessed says that the attempt may have had its effect; once set it
 	// stays set.
 	MaybeProcessed bool
+	// Untried says that there was no attempt: what Take has counted is taken
+	// back, but for the fence. With StateRetry alone.
+	Untried bool
 	// Status is the handler's, 0 without a complete answer. Reason is a word for
 	// operators, such as "upstream_unreachable", of at most 255 bytes.
 	Status int

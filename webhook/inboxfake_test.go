@@ -143,6 +143,10 @@ func (f *fakeInbox) Fail(ctx context.Context, key string, fence int64, failure w
 	return f.settle(ctx, "fail", key, fence, func(r *fakeRecord, now time.Time) {
 		r.State, r.failure, r.due = failure.Then, failure, now.Add(failure.After)
 		r.MaybeProcessed = r.MaybeProcessed || failure.MaybeProcessed
+		if failure.Untried {
+			r.Attempt--
+			r.attempts--
+		}
 	})
 }
 

@@ -110,8 +110,11 @@ func (j *job) try(ctx context.Context, claim Claim) ending {
 func (j *job) call(ctx context.Context, claim Claim) (*answerBuffer, error) {
 	ctx, cancel := context.WithDeadline(ctx, j.deadline)
 	defer cancel()
-	if j.m.cfg.Drain != nil {
-		defer context.AfterFunc(j.m.cfg.Drain, cancel)()
+	if drain := j.m.cfg.Drain; drain != nil {
+		if drain.Err() != nil {
+			return nil, errNotCalled
+		}
+		defer context.AfterFunc(drain, cancel)()
 	}
 	if ctx.Err() != nil {
 		return nil, errNotCalled

@@ -25,13 +25,16 @@ type Ledger interface {
 	// maybe processed, its attempts counted anew, its fence going on. In an
 	// [Inbox] it is due at once when its message is kept; else it waits for the
 	// provider to send it again. A key to retry with a message is made due at
-	// once. Errors: ErrUnknownDelivery, ErrWrongState for any other state.
+	// once, and so is a claimed one whose lease has ended, which is marked; their
+	// attempts count on. Errors: ErrUnknownDelivery, ErrWrongState for any other
+	// state.
 	Revive(ctx context.Context, key string) error
 
 	// Discard makes a delivery that waits or is to retry dead, and deletes the
 	// message of a dead one: the key stays dead for its retention, and copies of
-	// the event are not handled. Errors: ErrUnknownDelivery, ErrWrongState for a
-	// claimed or a done one.
+	// the event are not handled. A claimed one with a message waits once its lease
+	// has ended, and is marked. Errors: ErrUnknownDelivery, ErrWrongState for
+	// another claimed one, or a done one.
 	Discard(ctx context.Context, key string) error
 }
 
@@ -80,7 +83,8 @@ type Entry struct {
 // Kept is what is known of a message that an [Inbox] keeps.
 type Kept struct {
 	Received time.Time
-	// Due is when it is delivered next, if it waits.
+	// Due is when it is delivered next, if it waits: in StateRetry, and in
+	// StateClaimed once the lease has ended. Else zero.
 	Due       time.Time
 	Order     string
 	EventType string

@@ -25,8 +25,8 @@ const WebhookPageLimit = 1000
 // maxWebhookKey is longer than any key that a route makes.
 const maxWebhookKey = 4096
 
-// StateWaiting is what the admin API calls webhook.StateRetry of a delivery
-// whose message is kept: it will be attempted without its provider.
+// StateWaiting is what the admin API calls the state of a delivery whose message
+// is kept and due some time: it will be attempted without its provider.
 const StateWaiting = "waiting"
 
 // Webhooks is a page of deliveries. It may hold fewer than there are; After says
@@ -243,7 +243,7 @@ func told(e *webhook.Entry, kind string) WebhookDelivery {
 }
 
 func stateOf(e *webhook.Entry) string {
-	if e.State == webhook.StateRetry && e.Kept != nil {
+	if e.Kept != nil && !e.Kept.Due.IsZero() {
 		return StateWaiting
 	}
 	return e.State.String()

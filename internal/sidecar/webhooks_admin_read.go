@@ -20,11 +20,11 @@ const (
 	redacted    = "[redacted]"
 )
 
-// webhookStates are the states that can be asked for. A store does not tell
-// waiting from retry.
-var webhookStates = map[string]webhook.State{
-	"claimed": webhook.StateClaimed, "retry": webhook.StateRetry, StateWaiting: webhook.StateRetry,
-	"done": webhook.StateDone, "dead": webhook.StateDead,
+// webhookStates are the states that can be asked for, and those in which a store
+// has them: it does not tell what waits.
+var webhookStates = map[string][]webhook.State{
+	"claimed": {webhook.StateClaimed}, "retry": {webhook.StateRetry}, StateWaiting: {webhook.StateRetry, webhook.StateClaimed},
+	"done": {webhook.StateDone}, "dead": {webhook.StateDead},
 }
 
 // list serves a page of deliveries. Stores that fail hide no other.
@@ -37,9 +37,7 @@ func (a *webhookAdmin) list(w http.ResponseWriter, r *http.Request) {
 		ok = err == nil && limit >= 1 && limit <= WebhookPageLimit
 	}
 	if state := in["state"]; ok && state != "" {
-		var asked webhook.State
-		asked, ok = webhookStates[state]
-		q.States = []webhook.State{asked}
+		q.States, ok = webhookStates[state]
 	}
 	if !ok {
 		writeDetail(w, http.StatusBadRequest, "bad_request",

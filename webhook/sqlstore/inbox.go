@@ -13,7 +13,7 @@ import (
 const (
 	// maxTakenBytes bounds what the bodies of one Take are together; the last of
 	// them may go beyond.
-	maxTakenBytes  = 64 << 20
+	maxTakenBytes  = 8 << 20
 	maxTaken       = 1000
 	maxReasonBytes = 255
 )
@@ -29,6 +29,11 @@ type kept struct {
 // claimedWith reports whether the message is claimed with that fence.
 func (k kept) claimedWith(fence int64) bool {
 	return k.stored && k.State == webhook.StateClaimed && k.Fence == fence
+}
+
+// waits reports whether the message is kept and no attempt is under way.
+func (k kept) waits() bool {
+	return k.stored && (k.State == webhook.StateRetry || k.State == webhook.StateClaimed && k.leaseLeft <= 0)
 }
 
 // takenRow is a message that was claimed, as it is kept.
@@ -98,7 +103,7 @@ func (q *queries) letNext(ctx context.Context, s session, k kept) error {
 // a Kill.
 func (q *queries) failKept(ctx context.Context, s session, key string, fence int64, k kept, f webhook.Failure, told bool) (bool, error) {
 	settled, err := one(s.row(ctx, q.fail, q.text(key), fence, int64(f.Then), f.After.Milliseconds(), flag(f.MaybeProcessed),
-		flag(told), int64(f.Status), q.text(f.Reason)))
+		flag(told), int64(f.Status), q.text(f.Reason), flag(f.Untried)))
 	if err == nil && settled && f.Then == webhook.StateDead {
 		err = q.letNext(ctx, s, k)
 	}
@@ -174,8 +179,8 @@ func (s *Store) put(ctx context.Context, key string, m webhook.Stored, req webho
 }
 
 // Take implements [webhook.Inbox]. limit is 1 to 1000; of messages with large
-// bodies fewer are taken at a time, 64 MiB together and one more. Errors:
-// [ErrFileGone], those of the database.
+// bodies fewer are taken at a time, 8 MiB together and one more. Errors:
+// [ErrFileGone], those of the database, and of a message that cannot be read.
 func (s *Store) Take(ctx context.Context, route string, limit int, lease time.Duration) ([]webhook.Taken, error) {
 	if limit < 1 || limit > maxTaken {
 		return nil, fmt.Errorf("sqlstore: take: a limit of %d is not 1 to %d", limit, maxTaken)
@@ -185,10 +190,12 @@ func (s *Store) Take(ctx context.Context, route string, limit int, lease time.Du
 		return nil, failed("take", err)
 	}
 	var taken []webhook.Taken
+	var unreadable []error
 	for _, r := range rows {
-		m, decodeErr := decode(r.head, r.body)
-		if decodeErr != nil { // those beside it are delivered all the same
-			err = failed("take", fmt.Errorf("%q: %w", r.key, decodeErr))
+		m, err := decode(r.head, r.body)
+		if err != nil { // those beside it are delivered all the same
+			err = failed("take", fmt.Errorf("%q is given up: %w", r.key, err))
+			unreadable = append(unreadable, err, s.Fail(ctx, r.key, r.fence, webhook.Failure{Then: webhook.StateDead, Reason: "unreadable"}))
 			continue
 		}
 		taken = append(taken, webhook.Taken{
@@ -196,10 +203,7 @@ func (s *Store) Take(ctx context.Context, route string, limit int, lease time.Du
 			Age: time.Duration(r.ageMS) * time.Millisecond, Message: m,
 		})
 	}
-	if len(taken) > 0 {
-		return taken, nil
-	}
-	return nil, err
+	return taken, errors.Join(unreadable...)
 }
 
 // Fail implements [webhook.Inbox]. Errors: [webhook.ErrStaleFence],
@@ -208,6 +212,8 @@ func (s *Store) Fail(ctx context.Context, key string, fence int64, f webhook.Fai
 	switch {
 	case f.Then != webhook.StateRetry && f.Then != webhook.StateClaimed && f.Then != webhook.StateDead:
 		return fmt.Errorf("sqlstore: fail: %v cannot follow a failure", f.Then)
+	case f.Untried && f.Then != webhook.StateRetry:
+		return fmt.Errorf("sqlstore: fail: %v cannot follow what was not tried", f.Then)
 	case len(f.Reason) > maxReasonBytes:
 		return fmt.Errorf("sqlstore: fail: a reason of %d bytes is more than %d", len(f.Reason), maxReasonBytes)
 	}

@@ -22,6 +22,7 @@ type inboxMutant struct {
 	claim    func(ctx context.Context, key string, req webhook.ClaimRequest) (webhook.Claim, error)
 	revive   func(ctx context.Context, key string) error
 	discard  func(ctx context.Context, key string) error
+	entry    func(e webhook.Entry, err error) (webhook.Entry, error)
 	backlog  func(ctx context.Context) ([]webhook.Backlog, error)
 }
 
@@ -72,6 +73,14 @@ func (m *inboxMutant) Discard(ctx context.Context, key string) error {
 		return m.Store.Discard(ctx, key)
 	}
 	return m.discard(ctx, key)
+}
+
+func (m *inboxMutant) Entry(ctx context.Context, key string) (webhook.Entry, error) {
+	e, err := m.Store.Entry(ctx, key)
+	if m.entry == nil {
+		return e, err
+	}
+	return m.entry(e, err)
 }
 
 func (m *inboxMutant) Backlog(ctx context.Context) ([]webhook.Backlog, error) {
@@ -174,6 +183,15 @@ var inboxFaults = map[string]struct {
 			return m.Store.Fail(ctx, key, fence, f)
 		}
 	}, rule: "a message that waits is kept without end, and knows its age"},
+	"what was not tried counts": {fault: func(m *inboxMutant) {
+		m.fail = func(ctx context.Context, key string, fence int64, f webhook.Failure) error {
+			f.Untried = false
+			return m.Store.Fail(ctx, key, fence, f)
+		}
+	}, rule: "what was not tried is no attempt, and its fence goes on"},
+	"what was not tried counts for the message": {
+		trigger: "AFTER UPDATE ON handrail_deliveries WHEN NEW.stored = 1 AND NEW.attempt < OLD.attempt AND OLD.state = 1 BEGIN UPDATE handrail_deliveries SET taken = OLD.taken WHERE event_key = NEW.event_key; END",
+		rule:    "what was not tried is no attempt, and its fence goes on"},
 	"a claim that is left is given back": {fault: func(m *inboxMutant) {
 		m.fail = func(ctx context.Context, key string, fence int64, f webhook.Failure) error {
 			if f.Then == webhook.StateClaimed {
@@ -239,6 +257,44 @@ var inboxFaults = map[string]struct {
 				return m.Kill(ctx, key, r.Fence)
 			}
 			return m.Store.Discard(ctx, key)
+		}
+	}, rule: "a message under way can neither be revived nor discarded"},
+	"what broke off cannot be revived": {fault: func(m *inboxMutant) {
+		m.revive = func(ctx context.Context, key string) error {
+			if r, err := m.Lookup(ctx, key); err == nil && r.State == webhook.StateClaimed {
+				return webhook.ErrWrongState
+			}
+			return m.Store.Revive(ctx, key)
+		}
+	}, rule: "an attempt that broke off is revived when its lease is over, marked, and counts"},
+	"what broke off is revived without a mark": {
+		trigger: "AFTER UPDATE ON handrail_deliveries WHEN OLD.state = 1 AND NEW.state = 2 AND OLD.due_at > NEW.due_at AND NEW.last_reason = 'no_answer' BEGIN UPDATE handrail_deliveries SET maybe_processed = OLD.maybe_processed WHERE event_key = NEW.event_key; END",
+		rule:    "an attempt that broke off is revived when its lease is over, marked, and counts"},
+	"what broke off cannot be discarded": {fault: func(m *inboxMutant) {
+		m.discard = func(ctx context.Context, key string) error {
+			if r, err := m.Lookup(ctx, key); err == nil && r.State == webhook.StateClaimed {
+				return webhook.ErrWrongState
+			}
+			return m.Store.Discard(ctx, key)
+		}
+	}, rule: "an attempt that broke off is discarded when its lease is over, marked, and lets the next of its order go"},
+	"what broke off is discarded without a mark": {
+		trigger: "AFTER UPDATE ON handrail_deliveries WHEN OLD.state = 1 AND NEW.state = 4 AND NEW.stored = 0 AND NEW.place IS NULL BEGIN UPDATE handrail_deliveries SET maybe_processed = OLD.maybe_processed WHERE event_key = NEW.event_key; END",
+		rule:    "an attempt that broke off is discarded when its lease is over, marked, and lets the next of its order go"},
+	"what broke off is not said to wait": {fault: func(m *inboxMutant) {
+		m.entry = func(e webhook.Entry, err error) (webhook.Entry, error) {
+			if e.Kept != nil && e.State == webhook.StateClaimed {
+				e.Kept.Due = time.Time{}
+			}
+			return e, err
+		}
+	}, rule: "an attempt that broke off is revived when its lease is over, marked, and counts"},
+	"what is under way is said to wait": {fault: func(m *inboxMutant) {
+		m.entry = func(e webhook.Entry, err error) (webhook.Entry, error) {
+			if e.Kept != nil && e.State == webhook.StateClaimed {
+				e.Kept.Due = e.LeaseUntil
+			}
+			return e, err
 		}
 	}, rule: "a message under way can neither be revived nor discarded"},
 	"what is claimed is not counted": {fault: func(m *inboxMutant) {

@@ -107,7 +107,7 @@ func TestIdleTakeTakesNoLock(t *testing.T) {
 	noError(t, err)
 }
 
-// takesInParts takes four messages of 30 MiB, as far as the table says: 64 MiB at a
+// takesInParts takes four messages of 3 MiB, as far as the table says: 8 MiB at a
 // time, and one more.
 func takesInParts(t *testing.T, s *sqlstore.Store, pretend func()) {
 	t.Helper()
@@ -122,13 +122,13 @@ func takesInParts(t *testing.T, s *sqlstore.Store, pretend func()) {
 	}
 }
 
-// thirtyMiB gives each message a moment of its own, too.
-const thirtyMiB = " SET body_bytes = 30 << 20, due_at = CAST(substr(event_key, 3) AS INTEGER)"
+// threeMiB gives each message a moment of its own, too.
+const threeMiB = " SET body_bytes = 3 << 20, due_at = CAST(substr(event_key, 3) AS INTEGER)"
 
 func TestTakeIsBoundedInBytes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.sqlite")
 	takesInParts(t, open(t, path), func() {
-		_, err := raw(t, path).Exec("UPDATE handrail_deliveries" + thirtyMiB)
+		_, err := raw(t, path).Exec("UPDATE handrail_deliveries" + threeMiB)
 		noError(t, err)
 	})
 }
@@ -136,7 +136,7 @@ func TestTakeIsBoundedInBytes(t *testing.T) {
 func testPostgresTakeIsBoundedInBytes(t *testing.T, server *testenv.PostgresServer) {
 	db := database(t, server, "")
 	takesInParts(t, openPostgres(t, sqlstore.PostgresConfig{Conn: db}), func() {
-		run(t, db, "UPDATE handrail.webhook_deliveries"+thirtyMiB)
+		run(t, db, "UPDATE handrail.webhook_deliveries"+threeMiB)
 	})
 }
 

@@ -117,10 +117,11 @@ RETURNING event_key`
 
 // failRow ends the attempt with fence $2: $3 the new state, $4 how long it is not
 // due, $5 whether it may have been processed, $6 whether status $7 and reason $8
-// count.
+// count, $9 how many attempts are taken back.
 const failRow = `
 UPDATE {table} SET
   state = $3,
+  attempt = attempt - $9, taken = taken - $9,
   maybe_processed = CASE WHEN $5 = 1 THEN 1 ELSE maybe_processed END,
   due_at = CASE WHEN $3 = 1 AND lease_until > {now} + $4 THEN lease_until ELSE {now} + $4 END,
   stored = CASE WHEN $3 = 4 THEN 0 ELSE 1 END,
@@ -149,11 +150,12 @@ WHERE stored = 1 AND held = 0 AND route = $1 AND order_key = $2 AND order_key <>
   AND NOT (state = 1 AND lease_until > {now})`
 
 // reviveRow makes the dead key $1, with a message of the order $2 or without one,
-// one to retry; a key to retry with a message is made due.
+// one to retry; a key to retry with a message is made due, and so is a claimed one
+// whose lease has ended.
 const reviveRow = `
 UPDATE {table} SET
   state = 2,
-  maybe_processed = CASE WHEN state = 4 THEN 1 ELSE maybe_processed END,
+  maybe_processed = CASE WHEN state = 2 THEN maybe_processed ELSE 1 END,
   attempt = CASE WHEN state = 4 THEN 0 ELSE attempt END,
   taken = CASE WHEN state = 4 THEN 0 ELSE taken END,
   begun_at = CASE WHEN state = 4 AND place IS NOT NULL THEN {now} ELSE begun_at END,
@@ -162,17 +164,20 @@ UPDATE {table} SET
   stored = CASE WHEN place IS NULL THEN 0 ELSE 1 END,
   expires_at = CASE WHEN place IS NULL THEN {now} + retention_ms ELSE {forever} END,
   updated_at = {now}
-WHERE event_key = $1 AND COALESCE(order_key, '') = $2 AND expires_at > {now} AND (state = 4 OR (state = 2 AND stored = 1))
+WHERE event_key = $1 AND COALESCE(order_key, '') = $2 AND expires_at > {now}
+  AND (state = 4 OR (stored = 1 AND (state = 2 OR (state = 1 AND lease_until <= {now}))))
 RETURNING event_key`
 
-// discardRow makes the key $1, to retry or dead, one that is dead and has no
-// message; $2 as for reviveRow.
+// discardRow makes the key $1, to retry or dead, or claimed with a message and its
+// lease over, one that is dead and has no message; $2 as for reviveRow.
 const discardRow = `
 UPDATE {table} SET
   state = 4,
+  maybe_processed = CASE WHEN state = 1 THEN 1 ELSE maybe_processed END,
   expires_at = CASE WHEN state = 4 THEN expires_at ELSE {now} + retention_ms END,
   updated_at = CASE WHEN state = 4 THEN updated_at ELSE {now} END,` + unkept + `
-WHERE event_key = $1 AND COALESCE(order_key, '') = $2 AND expires_at > {now} AND state IN (2, 4)
+WHERE event_key = $1 AND COALESCE(order_key, '') = $2 AND expires_at > {now}
+  AND (state IN (2, 4) OR (state = 1 AND stored = 1 AND lease_until <= {now}))
 RETURNING event_key`
 
 const messageRow = `
@@ -186,7 +191,8 @@ GROUP BY route ORDER BY route`
 
 const entryColumns = `
   event_key, state, fence, attempt, maybe_processed, body_digest, answer_status, answer_type, answer_body,
-  updated_at, lease_until, expires_at, stored, place IS NOT NULL, COALESCE(received_at, 0), COALESCE(due_at, 0),
+  updated_at, lease_until, expires_at, stored, place IS NOT NULL, COALESCE(received_at, 0),
+  CASE WHEN stored = 1 AND (state = 2 OR (state = 1 AND lease_until <= {now})) THEN due_at END,
   COALESCE(order_key, ''), COALESCE(event_type, ''), COALESCE(body_bytes, 0), COALESCE(last_status, 0), COALESCE(last_reason, '')`
 
 const entryRow = `SELECT` + entryColumns + `

@@ -110,14 +110,15 @@ func (s *Store) Entry(ctx context.Context, key string) (e webhook.Entry, err err
 // scanEntry reads entryColumns.
 func (q *queries) scanEntry(from func(dest ...any) error) (webhook.Entry, error) {
 	var (
-		e                                        webhook.Entry
-		k                                        webhook.Kept
-		state, maybe, stored                     int64
-		updated, lease, expires, received, dueAt int64
-		digest, body                             []byte
-		status                                   sql.NullInt64
-		contentType                              sql.NullString
-		hasMessage                               bool
+		e                                 webhook.Entry
+		k                                 webhook.Kept
+		state, maybe, stored              int64
+		updated, lease, expires, received int64
+		dueAt                             sql.NullInt64
+		digest, body                      []byte
+		status                            sql.NullInt64
+		contentType                       sql.NullString
+		hasMessage                        bool
 	)
 	err := from(&e.Key, &state, &e.Fence, &e.Attempt, &maybe, &digest, &status, &contentType, &body,
 		&updated, &lease, &expires, &stored, &hasMessage, &received, &dueAt,
@@ -139,8 +140,8 @@ func (q *queries) scanEntry(from func(dest ...any) error) (webhook.Entry, error)
 	}
 	if hasMessage {
 		k.Received = at(received)
-		if stored != 0 && e.State == webhook.StateRetry {
-			k.Due = at(dueAt)
+		if dueAt.Valid {
+			k.Due = at(dueAt.Int64)
 		}
 		k.Order, k.EventType, k.LastReason = q.plain(k.Order), q.plain(k.EventType), q.plain(k.LastReason)
 		e.Kept = &k
@@ -156,7 +157,7 @@ func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 func (s *Store) Revive(ctx context.Context, key string) error {
 	q := s.db.words()
 	return s.operate(ctx, "revive", key, func(k kept) bool {
-		return k.State == webhook.StateDead || k.State == webhook.StateRetry && k.stored
+		return k.State == webhook.StateDead || k.waits()
 	}, func(ctx context.Context, at session, k kept) (bool, error) {
 		if k.order == "" || k.State != webhook.StateDead {
 			return one(at.row(ctx, q.revive, q.text(key), k.order))
@@ -178,7 +179,7 @@ func (s *Store) Revive(ctx context.Context, key string) error {
 func (s *Store) Discard(ctx context.Context, key string) error {
 	q := s.db.words()
 	return s.operate(ctx, "discard", key, func(k kept) bool {
-		return k.State == webhook.StateDead || k.State == webhook.StateRetry
+		return k.State == webhook.StateDead || k.State == webhook.StateRetry || k.waits()
 	}, func(ctx context.Context, at session, k kept) (bool, error) {
 		changed, err := one(at.row(ctx, q.discard, q.text(key), k.order))
 		if err != nil || !changed {

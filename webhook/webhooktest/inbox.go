@@ -214,10 +214,39 @@ func (d inboxDriver) keeps(name, order string) webhook.Entry {
 	switch dead := e.State == webhook.StateDead; {
 	case e.Expires.IsZero() == dead:
 		d.failf("%q is %v until %v", name, e.State, e.Expires)
-	case k.Due.IsZero() == (e.State == webhook.StateRetry):
+	case e.State != webhook.StateClaimed && k.Due.IsZero() == (e.State == webhook.StateRetry):
 		d.failf("%q is %v and due at %v", name, e.State, k.Due)
+	case e.LeaseUntil.IsZero() == (e.State == webhook.StateClaimed):
+		d.failf("%q is %v, and its claim ends at %v", name, e.State, e.LeaseUntil)
 	}
 	return e
+}
+
+// waits wants the ledger to tell of a claimed message whether it waits: whether its
+// lease has ended.
+func (d inboxDriver) waits(e webhook.Entry, ended bool) {
+	if d.err == nil && e.Kept.Due.IsZero() == ended {
+		d.failf("%q is %v, its lease over: %v, and due at %v", e.Key, e.State, ended, e.Kept.Due)
+	}
+}
+
+// breaksOff takes the one message that is due, and lets its lease end. paused: it
+// is not due then.
+func (d inboxDriver) breaksOff(name, order string, paused bool) {
+	d.takes(first(name)...)
+	if paused {
+		d.fails(name, 1, webhook.Failure{Then: webhook.StateClaimed, After: retention, Reason: "no_answer"})
+	}
+	d.Advance(pastLease)
+	if paused {
+		d.takes()
+	}
+	d.record("r/"+name, webhook.Record{State: webhook.StateClaimed, Fence: 1, Attempt: 1, BodyDigest: body})
+	e := d.keeps(name, order)
+	d.waits(e, true)
+	if d.err == nil && e.Kept.Due.After(e.LeaseUntil) != paused {
+		d.failf("%q is due at %v, its lease ended at %v", name, e.Kept.Due, e.LeaseUntil)
+	}
 }
 
 // lacks wants a key without a message.
@@ -265,6 +294,7 @@ const (
 var (
 	again    = webhook.Failure{Then: webhook.StateRetry, After: backoff, MaybeProcessed: true, Status: 500, Reason: "upstream_status"}
 	atOnce   = webhook.Failure{Then: webhook.StateRetry}
+	untried  = webhook.Failure{Then: webhook.StateRetry, Untried: true, Reason: "draining"}
 	unknown  = webhook.Failure{Then: webhook.StateClaimed, After: backoff, Reason: "no_answer"}
 	never    = webhook.Failure{Then: webhook.StateDead, Status: 410, Reason: "discarded"}
 	waiting0 = webhook.Record{State: webhook.StateRetry, BodyDigest: body}

@@ -104,6 +104,34 @@ var inboxFailRules = []Rule{
 		}
 		d.settle("r/waiting", 1, complete(nil))
 	}),
+	inboxRule("what was not tried is no attempt, and its fence goes on", func(d inboxDriver) {
+		later := webhook.Failure{Then: webhook.StateRetry, After: backoff, Untried: true}
+		d.accepts("", "k")
+		d.takes(first("k")...)
+		for range 2 { // said again it takes nothing more back
+			d.fails("k", 1, untried)
+			d.record("r/k", webhook.Record{State: webhook.StateRetry, Fence: 1, BodyDigest: body})
+		}
+		if e := d.keeps("k", ""); d.err == nil && e.Kept.LastReason != "draining" {
+			d.failf("after what was not tried is kept %+v", *e.Kept)
+		}
+		d.stale("r/k", 1, complete(nil))
+		d.takes(taken{"k", 2, 1, false})
+		d.fails("k", 2, again)
+		d.Advance(pastBackoff)
+		d.takes(taken{"k", 3, 2, true})
+		for _, then := range []webhook.State{webhook.StateClaimed, webhook.StateDead} {
+			err := d.box.Fail(d.ctx, "r/k", 3, webhook.Failure{Then: then, Untried: true})
+			if err == nil || errors.Is(err, webhook.ErrStaleFence) {
+				d.failf("Fail to %v of what was not tried: %v", then, err)
+			}
+		}
+		d.fails("k", 3, later)
+		d.record("r/k", webhook.Record{State: webhook.StateRetry, Fence: 3, Attempt: 1, MaybeProcessed: true, BodyDigest: body})
+		d.takes()
+		d.Advance(pastBackoff)
+		d.takes(taken{"k", 4, 2, true})
+	}),
 }
 
 var inboxOrderRules = []Rule{
@@ -118,7 +146,9 @@ var inboxOrderRules = []Rule{
 		d.takes(taken{"3", 2, 2, true})
 		d.Advance(pastLease)
 		d.takes(taken{"3", 3, 3, true})
-		d.settle("r/3", 3, complete(nil))
+		d.fails("3", 3, untried)
+		d.takes(taken{"3", 4, 3, true})
+		d.settle("r/3", 4, complete(nil))
 		d.accepts("o", "0")
 		d.takes(first("1")...)
 		d.settle("r/1", 1, release(false))
@@ -200,92 +230,5 @@ var inboxOrderRules = []Rule{
 		d.takes()
 		d.settle("r/1", 3, complete(nil))
 		d.takes(first("3")...)
-	}),
-}
-
-var inboxLedgerRules = []Rule{
-	inboxRule("a dead message that is revived is due at once: marked, attempt 1, its age from then", func(d inboxDriver) {
-		d.accepts("", "k")
-		d.takes(first("k")...)
-		d.fails("k", 1, never)
-		d.Advance(pastLease)
-		d.does("Revive", d.Revive, "r/k")
-		d.record("r/k", webhook.Record{State: webhook.StateRetry, Fence: 1, MaybeProcessed: true, BodyDigest: body})
-		d.keeps("k", "")
-		d.stale("r/k", 1, fail(never))
-		d.stale("r/k", 1, complete(nil))
-		d.Advance(pastRetention)
-		d.purge()
-		got := d.takes(taken{"k", 2, 1, true})
-		if d.err == nil && !d.aged(got[0].Age, pastRetention) {
-			d.failf("an age of %v, want %v", got[0].Age, pastRetention)
-		}
-		d.fails("k", 2, atOnce)
-		d.takes(taken{"k", 3, 2, true})
-	}),
-	inboxRule("a message that waits for its time is due at once when it is revived", func(d inboxDriver) {
-		d.accepts("", "k")
-		d.takes(first("k")...)
-		d.fails("k", 1, webhook.Failure{Then: webhook.StateRetry, After: backoff})
-		d.takes()
-		for range 2 {
-			d.does("Revive", d.Revive, "r/k")
-			d.record("r/k", webhook.Record{State: webhook.StateRetry, Fence: 1, Attempt: 1, BodyDigest: body})
-		}
-		d.takes(taken{"k", 2, 2, false})
-	}),
-	inboxRule("what is discarded stays dead without its message, waiting before or dead", func(d inboxDriver) {
-		d.accepts("", "waiting", "dead")
-		d.takes(first("waiting", "dead")...)
-		d.fails("waiting", 1, atOnce)
-		d.fails("dead", 1, never)
-		for _, name := range []string{"waiting", "dead"} {
-			for range 2 {
-				d.does("Discard", d.Discard, "r/"+name)
-				d.lacks(name)
-				d.put(name, "", webhook.Claim{Status: webhook.Dead, Fence: 1, Attempt: 1})
-			}
-		}
-		d.takes()
-		d.backlog()
-		d.does("Revive", d.Revive, "r/dead") // waits for the provider
-		d.takes()
-		d.put("dead", "", webhook.Claim{Status: webhook.Accepted, Fence: 1, MaybeProcessed: true})
-		d.takes(taken{"dead", 2, 1, true})
-		d.Advance(pastRetention)
-		d.record("r/waiting", webhook.Record{})
-	}),
-	inboxRule("a message under way can neither be revived nor discarded", func(d inboxDriver) {
-		d.accepts("", "k")
-		d.takes(first("k")...)
-		for range 2 {
-			d.refuses("Revive", d.Revive, "r/k", webhook.ErrWrongState)
-			d.refuses("Discard", d.Discard, "r/k", webhook.ErrWrongState)
-			d.keeps("k", "")
-			d.Advance(pastLease)
-		}
-		d.takes(taken{"k", 2, 2, true})
-	}),
-	inboxRule("the backlog counts what is kept, route by route", func(d inboxDriver) {
-		d.backlog()
-		d.bring("r/retry", webhook.StateRetry)
-		d.bring("r/dead", webhook.StateDead)
-		d.backlog()
-		d.accepts("", "1")
-		d.Advance(20 * time.Second)
-		d.accepts("o", "2", "3")
-		d.accepts("", "4", "5")
-		m := message("1", "")
-		m.Route = "s"
-		if _, err := d.box.Put(d.ctx, "s/1", m, request); err != nil {
-			d.failf("Put: %w", err)
-		}
-		d.takes(first("1", "2", "4", "5")...)
-		d.fails("4", 1, never)
-		d.settle("r/5", 1, complete(nil))
-		d.backlog(webhook.Backlog{Route: "r", Waiting: 3, Dead: 1, Oldest: 20 * time.Second}, webhook.Backlog{Route: "s", Waiting: 1})
-		d.settle("r/1", 1, complete(nil))
-		d.Advance(10 * time.Second)
-		d.backlog(webhook.Backlog{Route: "r", Waiting: 2, Dead: 1, Oldest: 10 * time.Second}, webhook.Backlog{Route: "s", Waiting: 1, Oldest: 10 * time.Second})
 	}),
 }

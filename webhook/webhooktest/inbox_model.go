@@ -134,6 +134,10 @@ func (m *inboxModel) fail(key string, fence int64, f webhook.Failure) error {
 		return webhook.ErrStaleFence
 	}
 	k.State = f.Then
+	if f.Untried {
+		k.Attempt--
+		msg.taken--
+	}
 	k.MaybeProcessed = k.MaybeProcessed || f.MaybeProcessed
 	msg.due = m.now + f.After
 	switch f.Then {
@@ -150,19 +154,29 @@ func (m *inboxModel) revive(key string) error {
 	if msg == nil {
 		return m.model.revive(key)
 	}
-	switch k.State {
-	case webhook.StateDead:
+	switch {
+	case k.State == webhook.StateDead:
 		k.State, k.Attempt, k.MaybeProcessed, k.keptUntil = webhook.StateRetry, 0, true, forever
 		msg.taken, msg.begun, msg.due = 0, m.now, m.now
 		return nil
-	case webhook.StateRetry:
-		msg.due = m.now
+	case m.waits(key):
+		k.MaybeProcessed = k.MaybeProcessed || k.State == webhook.StateClaimed
+		k.State, msg.due = webhook.StateRetry, m.now
 		return nil
 	}
 	return webhook.ErrWrongState
 }
 
+// waits reports whether key has a message, and no attempt is under way.
+func (m *inboxModel) waits(key string) bool {
+	k, msg := m.find(key)
+	return msg != nil && (k.State == webhook.StateRetry || k.State == webhook.StateClaimed && m.now >= k.leaseUntil)
+}
+
 func (m *inboxModel) discard(key string) error {
+	if k, _ := m.find(key); k.State == webhook.StateClaimed && m.waits(key) {
+		k.State, k.MaybeProcessed = webhook.StateRetry, true
+	}
 	err := m.model.discard(key)
 	if err == nil {
 		delete(m.kept, key)
@@ -222,7 +236,7 @@ func (d inboxDriver) randomInboxStep(rng *rand.Rand, m *inboxModel) string {
 		if msg == nil {
 			d.lacks(which.name)
 		} else {
-			d.keeps(which.name, which.order)
+			d.waits(d.keeps(which.name, which.order), m.waits(key))
 		}
 	}()
 	req := request
@@ -279,7 +293,7 @@ func (d inboxDriver) randomChange(rng *rand.Rand, m *inboxModel, key string) str
 		agree(d.Store.Kill(d.ctx, key, fence), m.settle(key, fence, webhook.StateDead, false, nil))
 		return fmt.Sprintf("Kill(%q, %d)", key, fence)
 	case n < 22:
-		f := [...]webhook.Failure{again, atOnce, unknown, never, never}[rng.IntN(5)]
+		f := [...]webhook.Failure{again, atOnce, untried, unknown, unknown, never, never}[rng.IntN(7)]
 		agree(d.box.Fail(d.ctx, key, fence, f), m.fail(key, fence, f))
 		return fmt.Sprintf("Fail(%q, %d, %+v)", key, fence, f)
 	case n < 27:

@@ -65,7 +65,7 @@ var inboxTogetherRules = []Rule{
 	}),
 	inboxRule("a step that is said many times at once succeeds each time", func(d inboxDriver) {
 		boxes := d.boxes()
-		for i, s := range []step{complete(nil), kill(), release(true), fail(again), fail(unknown), fail(never)} {
+		for i, s := range []step{complete(nil), kill(), release(true), fail(again), fail(untried), fail(unknown), fail(never)} {
 			for _, order := range []string{"", s.name} {
 				name := fmt.Sprint(i, order)
 				d.accepts(order, name)
