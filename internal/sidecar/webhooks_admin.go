@@ -243,7 +243,7 @@ func told(e *webhook.Entry, kind string) WebhookDelivery {
 }
 
 func stateOf(e *webhook.Entry) string {
-	if e.Kept != nil && !e.Kept.Due.IsZero() {
+	if e.Kept != nil && (e.State == webhook.StateRetry || e.State == webhook.StateClaimed && !e.Kept.Due.IsZero()) {
 		return StateWaiting
 	}
 	return e.State.String()
