@@ -84,7 +84,8 @@ func (c *Config) WebhookRoute(name string) (*WebhookConfig, webhook.VerifierConf
 	if w == nil {
 		return nil, webhook.VerifierConfig{}, ErrNoRoute
 	}
-	return w, w.verifierConfig(), nil
+	cfg := w.verifierConfig()
+	return w, cfg, nil
 }
 
 // ExplainWebhook says why a message is not valid on a route: as
