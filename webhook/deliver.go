@@ -36,10 +36,10 @@ var errNoInbox = errors.New("webhook: Deliver needs Config.Inbox")
 // MaxAttempts and MaxAge when an attempt has failed. After any other complete
 // answer it is attempted again, marked as maybe processed; after a request that
 // was never written, without the mark. What was taken out as Deliver ended, and
-// next not called for, is given back and counts as no attempt. Without a complete answer the claim stays
-// until its lease ends, so that no two attempts run at a time, and then the pause
-// begins. A Retry-After in an answer of 408, 425, 429 or 503 prolongs the pause,
-// up to LongestRetry.
+// next not called for, is given back and counts as no attempt. Without a complete
+// answer the claim stays until its lease ends, so that no two attempts run at a
+// time, and then the pause begins. A Retry-After in an answer of 408, 425, 429 or
+// 503 prolongs the pause, up to LongestRetry.
 //
 // The request is the one that was received: body, header, Host, RemoteAddr,
 // path and query. It lacks what belonged to its connection. Errors: only when

@@ -170,7 +170,7 @@ func TestWhatTheHandlerWasNotCalledForIsNoAttempt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ends := map[string]context.CancelFunc{"": func() {}}
 				var ctx, drain context.Context
-				ctx, ends["ctx"] = context.WithCancel(t.Context())
+				ctx, ends["ctx"] = context.WithTimeout(t.Context(), 2*time.Hour) // a fault must not hang it
 				drain, ends["drain"] = context.WithCancel(t.Context())
 				defer ends["drain"]()
 				inbox, asked := newFakeInbox(), 0
@@ -224,8 +224,13 @@ func TestWhatTheHandlerWasNotCalledForIsNoAttempt(t *testing.T) {
 				stop := delivering(t, m, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					called <- r.Header.Get("Handrail-Webhook-Attempt") + r.Header.Get("Handrail-Webhook-Maybe-Processed")
 				}))
-				if got := <-called; got != "1" {
-					t.Errorf("then attempt %q, want 1, unmarked", got)
+				select {
+				case got := <-called:
+					if got != "1" {
+						t.Errorf("then attempt %q, want 1, unmarked", got)
+					}
+				case <-time.After(time.Hour):
+					t.Error("then there was no attempt")
 				}
 				stop()
 				recordIs(t, inbox, stripeKey, webhook.StateDone, 2, false)

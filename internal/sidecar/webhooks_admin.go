@@ -230,6 +230,9 @@ func told(e *webhook.Entry, kind string) WebhookDelivery {
 		Attempt: e.Attempt, Fence: e.Fence, MaybeProcessed: e.MaybeProcessed,
 		Updated: utc(e.Updated), LeaseUntil: utc(e.LeaseUntil), Expires: utc(e.Expires),
 	}
+	if d.State == StateWaiting {
+		d.LeaseUntil = time.Time{} // of the attempt that broke off
+	}
 	if e.Answer != nil {
 		d.AnswerStatus = e.Answer.Status
 	}

@@ -98,7 +98,7 @@ func (o *operated) Entry(ctx context.Context, key string) (webhook.Entry, error)
 
 func (o *operated) Revive(ctx context.Context, key string) error {
 	return o.change(ctx, key, func(e *webhook.Entry) bool {
-		ok := e.State == webhook.StateDead || e.State == webhook.StateRetry && e.Kept != nil
+		ok := e.State == webhook.StateDead || e.Kept != nil && (e.State == webhook.StateRetry || brokeOff(e))
 		e.State, e.MaybeProcessed, e.Attempt = webhook.StateRetry, true, 0
 		return ok
 	})
@@ -106,10 +106,15 @@ func (o *operated) Revive(ctx context.Context, key string) error {
 
 func (o *operated) Discard(ctx context.Context, key string) error {
 	return o.change(ctx, key, func(e *webhook.Entry) bool {
-		ok := e.State == webhook.StateDead || e.State == webhook.StateRetry
+		ok := e.State == webhook.StateDead || e.State == webhook.StateRetry || brokeOff(e)
 		e.State, e.Kept = webhook.StateDead, nil
 		return ok
 	})
+}
+
+// brokeOff reports whether e is claimed, and its lease over.
+func brokeOff(e *webhook.Entry) bool {
+	return e.State == webhook.StateClaimed && e.Kept != nil && !e.Kept.Due.IsZero()
 }
 
 func (o *operated) change(ctx context.Context, key string, to func(*webhook.Entry) bool) error {

@@ -81,6 +81,39 @@ func TestWhatIsListed(t *testing.T) {
 	}
 }
 
+// An attempt that broke off holds nothing up once its lease is over: its message
+// waits for the next one, which an operator may hasten or prevent.
+func TestAnAttemptThatBrokeOffWaits(t *testing.T) {
+	deliveries := func() *operated {
+		broken, under := entry("stripe/evt_broken", webhook.StateClaimed, true), entry("stripe/evt_under", webhook.StateClaimed, true)
+		broken.LeaseUntil, under.LeaseUntil, under.Kept.Due = updated.Add(-time.Minute), updated.Add(time.Minute), time.Time{}
+		return newOperated(broken, under, entry("stripe/evt_waiting", webhook.StateRetry, true))
+	}
+	const broken, under, waiting = "sqlite stripe/evt_broken waiting", "sqlite stripe/evt_under claimed", "sqlite stripe/evt_waiting waiting"
+	a := adminOver(t, "stripe sqlite", map[string]webhook.Store{"sqlite": deliveries()})
+	for query, want := range map[string][]string{"": {broken, under, waiting}, "state=waiting": {broken, waiting}, "state=claimed": {under}, "state=retry": nil} {
+		for _, limit := range []string{"&limit=1", "&limit=100"} {
+			if got, _ := a.keys(query + limit); !slices.Equal(got, want) {
+				t.Errorf("%q lists %q, want %q", query+limit, got, want)
+			}
+		}
+	}
+	var d sidecar.WebhookDelivery
+	a.into(&d, "GET", sidecar.WebhookDeliveryPath+"?key=stripe/evt_broken", "")
+	if d.State != "waiting" || !d.LeaseUntil.IsZero() || d.Kept == nil || !d.Kept.Due.Equal(updated.Add(time.Hour)) {
+		t.Errorf("it is told as %+v", d)
+	}
+	for path, want := range map[string]string{sidecar.WebhookReplayPath: "due", sidecar.WebhookPurgePath: "deleted"} {
+		a := adminOver(t, "stripe sqlite", map[string]webhook.Store{"sqlite": deliveries()})
+		if status, body := a.ask("POST", path, `{"key":"stripe/evt_broken"}`); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+		if status, body := a.ask("POST", path, `{"key":"stripe/evt_under"}`); status != http.StatusConflict {
+			t.Errorf("%s of one under way: %d %s", path, status, body)
+		}
+	}
+}
+
 func newMemory(t *testing.T) *webhook.Memory {
 	t.Helper()
 	m, err := webhook.NewMemory(webhook.MemoryConfig{})

@@ -140,6 +140,56 @@ func testPostgresTakeIsBoundedInBytes(t *testing.T, server *testenv.PostgresServ
 	})
 }
 
+// givesUpWhatCannotBeRead takes messages of which two were damaged.
+func givesUpWhatCannotBeRead(t *testing.T, s *sqlstore.Store, damage func()) {
+	t.Helper()
+	for _, name := range []string{"sound", "newer", "damaged"} {
+		putMessage(t, s, name, "")
+	}
+	putMessage(t, s, "damaged first", "o")
+	putMessage(t, s, "behind it", "o")
+	damage()
+	taken, err := s.Take(t.Context(), "r", 10, time.Minute)
+	if err == nil || names(taken) != "sound" {
+		t.Errorf("took %q, %v", names(taken), err)
+	}
+	for _, name := range []string{"newer", "damaged", "damaged first"} {
+		if err != nil && strings.Count(err.Error(), `"r/`+name+`" is given up`) != 1 {
+			t.Errorf("of %q it tells %v", name, err)
+		}
+		e, err := s.Entry(t.Context(), "r/"+name)
+		if err != nil || e.State != webhook.StateDead || e.MaybeProcessed || e.Kept == nil || e.Kept.LastReason != "unreadable" {
+			t.Errorf("%q: %+v, %v", name, e, err)
+		}
+	}
+	// It is told once, and holds nothing up.
+	if taken, err := s.Take(t.Context(), "r", 10, time.Minute); err != nil || names(taken) != "behind it" {
+		t.Errorf("then %q, %v", names(taken), err)
+	}
+	// Who knows better, such as a later version, can have it again.
+	noError(t, s.Revive(t.Context(), "r/newer"))
+	if taken, err := s.Take(t.Context(), "r", 10, time.Minute); err == nil || len(taken) != 0 {
+		t.Errorf("revived %q, %v", names(taken), err)
+	}
+}
+
+func TestWhatCannotBeReadIsGivenUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "d.sqlite")
+	givesUpWhatCannotBeRead(t, open(t, path), func() {
+		_, err := raw(t, path).Exec(`UPDATE handrail_messages SET head = x'027b7d' WHERE event_key = 'r/newer';
+			UPDATE handrail_messages SET head = x'017b22' WHERE event_key LIKE 'r/damaged%'`)
+		noError(t, err)
+	})
+}
+
+func testPostgresWhatCannotBeReadIsGivenUp(t *testing.T, server *testenv.PostgresServer) {
+	db := database(t, server, "")
+	givesUpWhatCannotBeRead(t, openPostgres(t, sqlstore.PostgresConfig{Conn: db}), func() {
+		run(t, db, `UPDATE handrail.webhook_messages SET head = '\x027b7d' WHERE event_key = 'r/newer';
+			UPDATE handrail.webhook_messages SET head = '\x017b22' WHERE event_key LIKE 'r/damaged%'`)
+	})
+}
+
 // largeMessage is of some megabytes: those of a body of 64 MiB take long.
 func largeMessage(t *testing.T, s *sqlstore.Store) {
 	t.Helper()

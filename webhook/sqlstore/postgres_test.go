@@ -130,6 +130,7 @@ func TestOnPostgres(t *testing.T) {
 		{"PostgresInbox", testPostgresInbox},
 		{"PostgresTakeIsBoundedInBytes", testPostgresTakeIsBoundedInBytes},
 		{"PostgresLargeMessage", testPostgresLargeMessage},
+		{"PostgresWhatCannotBeReadIsGivenUp", testPostgresWhatCannotBeReadIsGivenUp},
 		{"PostgresTakePassesOverWhatOthersHold", testPostgresTakePassesOverWhatOthersHold},
 		{"PostgresPutsOfAnOrderWaitForEachOther", testPostgresPutsOfAnOrderWaitForEachOther},
 		{"PostgresStatementsOfInboxSteps", testPostgresStatementsOfInboxSteps},
