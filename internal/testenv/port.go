@@ -1,10 +1,12 @@
 package testenv
 
 import (
+	"errors"
 	"net"
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -72,12 +74,21 @@ func takeBlock() bool {
 	return false
 }
 
+// portFree listens for a moment. It lets no process be forked meanwhile: until
+// the new one has replaced its program, it would hold the port as well.
 func portFree(port int) bool {
-	l, err := net.Listen("tcp4", loopback(port))
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		return false
 	}
-	return l.Close() == nil
+	return errors.Join(
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+		syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}),
+		syscall.Listen(fd, 1),
+		syscall.Close(fd),
+	) == nil
 }
 
 func loopback(port int) string {

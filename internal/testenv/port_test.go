@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 
 	"github.com/handrail-go/handrail/internal/testenv"
@@ -27,6 +28,35 @@ func TestFreePortNeverRepeats(t *testing.T) {
 			t.Fatalf("a free port that cannot be listened on: %v", err)
 		}
 		t.Cleanup(func() { _ = l.Close() })
+	}
+}
+
+// A process that is just being started has whatever was open when it was forked,
+// until its own program runs.
+func TestFreePortIsFreeWhileProcessesStart(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					_ = exec.CommandContext(t.Context(), "true").Run()
+				}
+			}
+		})
+	}
+	defer starting.Wait()
+	defer close(done)
+	for range 500 {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
 	}
 }
 
