@@ -12,6 +12,10 @@ type Config struct {
 	// Source of the definitions. Required.
 	Source Source
 
+	// Parse reads a document of the Source. Nil: [Parse], which reads native
+	// definitions.
+	Parse func(name string, data []byte) (*Set, error)
+
 	// OnEvent is told of loads and failures by New and Run, on their
 	// goroutine, and of EventHeaderTruncated on a request's. It must be safe
 	// for concurrent use and return soon. Nil: nobody is told.
@@ -40,6 +44,7 @@ type Counter interface{ Inc() }
 // concurrent use and must not be copied.
 type Client struct {
 	source       Source
+	parse        func(name string, data []byte) (*Set, error)
 	onEvent      func(Event)
 	onEvaluation func(Decision)
 	counterOf    func(Decision) Counter
@@ -60,16 +65,19 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, &ConfigError{Field: "Source", Reason: "is required"}
 	}
 	c := &Client{
-		source: cfg.Source, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, counterOf: cfg.CounterOf, now: cfg.Now,
+		source: cfg.Source, parse: cfg.Parse, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, counterOf: cfg.CounterOf, now: cfg.Now,
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.parse == nil {
+		c.parse = Parse
 	}
 	doc, err := cfg.Source.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("flags: load: %w", err)
 	}
-	set, err := Parse(doc.Name, doc.Data)
+	set, err := c.parse(doc.Name, doc.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +102,10 @@ func (c *Client) update(doc Document, err error) {
 		c.fail(EventUnreachable, doc.Name, fmt.Errorf("flags: load: %w", err))
 		return
 	}
-	if c.Err() == nil && c.Set().Version() == versionOf(doc.Data) {
+	if c.Err() == nil && c.Set().Version() == VersionOf(doc.Data) {
 		return
 	}
-	set, err := Parse(doc.Name, doc.Data)
+	set, err := c.parse(doc.Name, doc.Data)
 	if err == nil && set.Len() == 0 && c.Set().Len() > 0 {
 		err = fmt.Errorf("%s: %w", doc.Name, ErrAllRemoved)
 	}
@@ -154,20 +162,25 @@ func (c *Client) Set() *Set { return c.set.Load() }
 // be evaluated is off. It does not allocate for targeting keys of at most
 // MaxTargetingKeyBytes.
 func (c *Client) Enabled(key, targetingKey string) bool {
-	e := c.evaluator(targetingKey)
+	e := c.evaluator(EvaluationContext{TargetingKey: targetingKey})
 	return e.Enabled(key)
 }
 
 // Evaluate returns the decision about one flag. An empty targeting key is a
 // missing one, and matters only where the flag buckets.
 func (c *Client) Evaluate(key, targetingKey string) Decision {
-	e := c.evaluator(targetingKey)
+	return c.EvaluateContext(key, EvaluationContext{TargetingKey: targetingKey})
+}
+
+// EvaluateContext returns the decision about one flag.
+func (c *Client) EvaluateContext(key string, ec EvaluationContext) Decision {
+	e := c.evaluator(ec)
 	return e.Evaluate(key)
 }
 
 // EvaluateAll returns the decision about every flag, by key, all from one
 // version of the definitions.
 func (c *Client) EvaluateAll(targetingKey string) []Decision {
-	e := c.evaluator(targetingKey)
+	e := c.evaluator(EvaluationContext{TargetingKey: targetingKey})
 	return e.EvaluateAll()
 }

@@ -139,7 +139,7 @@ func TestReloadUnderLoadShowsNoMixture(t *testing.T) {
 				if e.Enabled("a") != e.Enabled("b") {
 					t.Error("one evaluator, two versions")
 				}
-				if all := c.EvaluateAll("alice"); len(all) != 2 || all[0].Value != all[1].Value {
+				if all := c.EvaluateAll("alice"); len(all) != 2 || all[0].On != all[1].On {
 					t.Errorf("mixed: %+v", all)
 				}
 				if d := c.Evaluate("a", "alice"); d.ErrorCode != "" {

@@ -1,6 +1,7 @@
 package flags
 
-// Decision is the answer for one flag and one targeting key.
+// Decision is the answer for one flag and one evaluation context. What it points
+// to belongs to the definitions: it must not be changed.
 //
 // Source: the resolution details of the OpenFeature specification,
 // https://openfeature.dev/specification/types#resolution-details.
@@ -8,14 +9,27 @@ type Decision struct {
 	// Key is the flag's key as it was asked for. It is one of the set's keys
 	// unless ErrorCode is set, so metrics must not use it as a label then.
 	Key string
-	// Value is whether the flag is on. False with every ErrorCode.
-	Value bool
-	// Variant is "on" or "off", empty with an ErrorCode.
+	// On is whether the flag is on. False with every ErrorCode. A flag with
+	// variants is on for whoever got one of them by a rule; what it answers to
+	// the others, its off variant, does not make it on.
+	On bool
+	// Value is true or false, and with variants what the variant stands for: a
+	// bool, string, int64, float64, []any or map[string]any. Nil: the
+	// definition gives none, and the caller's own default counts.
+	Value any
+	// Variant names the value: "on" or "off", or one of the flag's own. Empty
+	// with an ErrorCode and without a Value.
 	Variant string
 	// Reason says which rule answered.
 	Reason Reason
 	// ErrorCode is empty when the flag could be evaluated.
 	ErrorCode ErrorCode
+	// ErrorDetails may say more about an ErrorCode, for an operator. It holds
+	// no value of the evaluation context.
+	ErrorDetails string
+	// Metadata is what the definition tells beside the rules: strings, booleans,
+	// int64 and float64. Nil without any.
+	Metadata map[string]any
 }
 
 // Reason says which rule gave an answer, in OpenFeature's names.
@@ -51,9 +65,30 @@ const (
 	// is no targeting key to bucket.
 	ErrorTargetingKeyMissing ErrorCode = "TARGETING_KEY_MISSING"
 	// ErrorProviderNotReady: the context holds no evaluator, because no
-	// Middleware ran before.
+	// Middleware ran before, or no definitions were ever loaded.
 	ErrorProviderNotReady ErrorCode = "PROVIDER_NOT_READY"
+	// ErrorParse: the definition cannot be made sense of.
+	ErrorParse ErrorCode = "PARSE_ERROR"
+	// ErrorTypeMismatch: the value is of another type than was asked for.
+	ErrorTypeMismatch ErrorCode = "TYPE_MISMATCH"
+	// ErrorInvalidContext: the evaluation context cannot be read.
+	ErrorInvalidContext ErrorCode = "INVALID_CONTEXT"
+	// ErrorGeneral: whatever the others do not say.
+	ErrorGeneral ErrorCode = "GENERAL"
 )
+
+// EvaluationContext is whom, and in which circumstances, a flag is asked about.
+//
+// Source: https://openfeature.dev/specification/glossary#evaluation-context.
+type EvaluationContext struct {
+	// TargetingKey is who: what is looked up in lists and hashed. Empty when
+	// that is not known.
+	TargetingKey string
+	// Attributes are what else is known. Native definitions have no rule about
+	// them; those of package flagd may. Nobody changes them meanwhile. Values
+	// are what encoding/json decodes into any, and Go's integers.
+	Attributes map[string]any
+}
 
 // The two variants of a flag that is on or off.
 const (
@@ -85,13 +120,16 @@ var reasons = [...]Reason{
 	ruleNoTargetingKey: ReasonError,
 }
 
-func newDecision(key string, on bool, r rule) Decision {
-	d := Decision{Key: key, Value: on, Variant: variantOff, Reason: reasons[r]}
+// decision is what the rules said about a flag that is on or off.
+func (f *flag) decision(on bool, r rule) Decision {
+	d := Decision{Key: f.def.Key, On: on, Reason: reasons[r], Metadata: f.def.Metadata}
 	switch {
 	case r == ruleNoTargetingKey:
-		d.Variant, d.ErrorCode = "", ErrorTargetingKeyMissing
+		d.ErrorCode = ErrorTargetingKeyMissing
 	case on:
-		d.Variant = variantOn
+		d.Value, d.Variant = true, variantOn
+	default:
+		d.Value, d.Variant = false, variantOff
 	}
 	return d
 }

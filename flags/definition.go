@@ -13,6 +13,8 @@ const (
 	MaxListEntries = 1_000_000 // allowList and denyList entries of a set, together
 	MaxKeyBytes    = 256       // length of a flag's key, and of a salt
 	MaxTextBytes   = 1024      // length of description and of owner
+	MaxVariants    = 100       // variants of a flag
+	MaxMetadata    = 50        // entries of a flag's metadata
 	MaxWarnings    = 100       // warnings that a set keeps
 	FullRollout    = 100_000   // thousandths of a percent in 100 %
 )
@@ -50,6 +52,20 @@ type Definition struct {
 	OnExpiry OnExpiry
 	// Inject lets the flag appear in Handrail-Flags. The file's default is true.
 	Inject bool
+	// Public lets the flag be asked about by clients that nobody vouches for,
+	// such as browsers. The file's default is false.
+	Public bool
+	// Metadata is told with each Decision: strings, booleans, int64, float64.
+	Metadata map[string]any
+	// Variants are what the flag answers where it is on, by weight and in this
+	// order; none means true. See [Variant].
+	Variants []Variant
+	// OffVariant is the one of Variants that it answers where it is off. Empty:
+	// no value, so that the caller's default counts.
+	OffVariant string
+	// VariantSalt is hashed before the targeting key to pick a variant. The
+	// file's default is Salt with "/variants" behind.
+	VariantSalt string
 }
 
 // Expired reports whether the day of d.Expires has ended in UTC at now. A

@@ -2,43 +2,55 @@ package flags
 
 // Enabled reports whether a flag is on for a targeting key. A flag that cannot
 // be evaluated is off. It does not allocate for targeting keys of at most
-// MaxTargetingKeyBytes.
+// MaxTargetingKeyBytes, unless a [Custom] flag does.
 func (s *Set) Enabled(key, targetingKey string) bool {
 	f := s.byKey[key]
 	if f == nil {
 		return false
 	}
-	on, _ := f.decide(targetingKey, s.unixFor(f))
-	return on
+	if f.plain {
+		on, _ := f.decide(targetingKey, s.unixFor(f))
+		return on
+	}
+	return f.evaluate(EvaluationContext{TargetingKey: targetingKey}, s.unixFor(f)).On
 }
 
 // Evaluate returns the decision about one flag. An empty targeting key is a
 // missing one.
 func (s *Set) Evaluate(key, targetingKey string) Decision {
+	return s.EvaluateContext(key, EvaluationContext{TargetingKey: targetingKey})
+}
+
+// EvaluateContext returns the decision about one flag.
+func (s *Set) EvaluateContext(key string, ec EvaluationContext) Decision {
 	f := s.byKey[key]
 	if f == nil {
 		return failed(key, ErrorFlagNotFound)
 	}
-	on, r := f.decide(targetingKey, s.unixFor(f))
-	return newDecision(f.def.Key, on, r)
+	return f.evaluate(ec, s.unixFor(f))
 }
 
 // EvaluateAll returns the decision about every flag, by key. All of them are
 // taken at one moment of the clock.
 func (s *Set) EvaluateAll(targetingKey string) []Decision {
+	return s.EvaluateAllContext(EvaluationContext{TargetingKey: targetingKey})
+}
+
+// EvaluateAllContext returns the decision about every flag, by key. All of them
+// are taken at one moment of the clock.
+func (s *Set) EvaluateAllContext(ec EvaluationContext) []Decision {
 	all := make([]Decision, len(s.ordered))
 	now := s.unix()
 	for i, f := range s.ordered {
-		on, r := f.decide(targetingKey, now)
-		all[i] = newDecision(f.def.Key, on, r)
+		all[i] = f.evaluate(ec, now)
 	}
 	return all
 }
 
 // unixFor is the time for a decision about f. The clock costs as much as the
-// rest, so it is asked only for a flag whose expiry changes something.
+// rest, so it is asked only for a flag to whose answer it may matter.
 func (s *Set) unixFor(f *flag) int64 {
-	if f.expiryAt == 0 {
+	if !f.dated {
 		return 0
 	}
 	return s.now().Unix()
@@ -50,6 +62,19 @@ func (s *Set) unix() int64 {
 		return 0
 	}
 	return s.now().Unix()
+}
+
+func (f *flag) evaluate(ec EvaluationContext, now int64) Decision {
+	if f.custom != nil {
+		d := f.custom(ec, now)
+		d.Key = f.def.Key
+		return d
+	}
+	on, r := f.decide(ec.TargetingKey, now)
+	if f.variants != nil {
+		return f.variantDecision(ec.TargetingKey, on, r)
+	}
+	return f.decision(on, r)
 }
 
 // decide is the one place where the rules stand, in their order: kill switch,

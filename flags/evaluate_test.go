@@ -38,9 +38,11 @@ func TestEvaluationFollowsTheOrderOfTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	off := func(reason flags.Reason) flags.Decision { return flags.Decision{Variant: "off", Reason: reason} }
+	off := func(reason flags.Reason) flags.Decision {
+		return flags.Decision{Value: false, Variant: "off", Reason: reason}
+	}
 	on := func(reason flags.Reason) flags.Decision {
-		return flags.Decision{Value: true, Variant: "on", Reason: reason}
+		return flags.Decision{On: true, Value: true, Variant: "on", Reason: reason}
 	}
 	failed := func(code flags.ErrorCode) flags.Decision {
 		return flags.Decision{Reason: flags.ReasonError, ErrorCode: code}
@@ -88,11 +90,11 @@ func TestEvaluationFollowsTheOrderOfTheRules(t *testing.T) {
 			if diff := cmp.Diff(tc.want, c.Evaluate(tc.flag, tc.key)); diff != "" {
 				t.Error(diff)
 			}
-			if got := c.Enabled(tc.flag, tc.key); got != tc.want.Value {
+			if got := c.Enabled(tc.flag, tc.key); got != tc.want.On {
 				t.Errorf("Enabled is %t", got)
 			}
 			for _, d := range c.EvaluateAll(tc.key) {
-				if d.Key == tc.flag && d != tc.want {
+				if d.Key == tc.flag && !cmp.Equal(d, tc.want) {
 					t.Errorf("EvaluateAll has %+v", d)
 				}
 			}

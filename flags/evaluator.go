@@ -2,26 +2,32 @@ package flags
 
 import "context"
 
-// Evaluator answers for one targeting key from one version of the definitions:
+// Evaluator answers for one evaluation context from one version of the definitions:
 // a request that asks twice gets the same answer, whatever is loaded meanwhile.
 // Middleware puts one into each request's context.
 //
 // A nil Evaluator answers that everything is off, PROVIDER_NOT_READY. It is safe
 // for concurrent use.
 type Evaluator struct {
-	set          *Set
-	targetingKey string
-	client       *Client // is told of every decision
+	set     *Set
+	context EvaluationContext
+	client  *Client // is told of every decision
 }
 
 // For returns an Evaluator for a targeting key on the definitions of now.
 func (c *Client) For(targetingKey string) *Evaluator {
-	e := c.evaluator(targetingKey)
+	return c.ForContext(EvaluationContext{TargetingKey: targetingKey})
+}
+
+// ForContext returns an Evaluator for an evaluation context on the definitions
+// of now.
+func (c *Client) ForContext(ec EvaluationContext) *Evaluator {
+	e := c.evaluator(ec)
 	return &e
 }
 
-func (c *Client) evaluator(targetingKey string) Evaluator {
-	return Evaluator{set: c.set.Load(), targetingKey: targetingKey, client: c}
+func (c *Client) evaluator(ec EvaluationContext) Evaluator {
+	return Evaluator{set: c.set.Load(), context: ec, client: c}
 }
 
 // TargetingKey is who the Evaluator answers for, empty when that is not known.
@@ -29,7 +35,15 @@ func (e *Evaluator) TargetingKey() string {
 	if e == nil {
 		return ""
 	}
-	return e.targetingKey
+	return e.context.TargetingKey
+}
+
+// Version is that of the definitions that the Evaluator answers from.
+func (e *Evaluator) Version() string {
+	if e == nil {
+		return ""
+	}
+	return e.set.version
 }
 
 // Enabled reports whether a flag is on. A flag that cannot be evaluated is off.
@@ -42,7 +56,10 @@ func (e *Evaluator) Enabled(key string) bool {
 		e.client.tellUnknown(key)
 		return false
 	}
-	on, r := f.decide(e.targetingKey, e.set.unixFor(f))
+	if !f.plain {
+		return e.client.heard(f, f.evaluate(e.context, e.set.unixFor(f))).On
+	}
+	on, r := f.decide(e.context.TargetingKey, e.set.unixFor(f))
 	e.client.tell(f, on, r)
 	return on
 }
@@ -57,9 +74,17 @@ func (e *Evaluator) Evaluate(key string) Decision {
 		e.client.tellUnknown(key)
 		return failed(key, ErrorFlagNotFound)
 	}
-	on, r := f.decide(e.targetingKey, e.set.unixFor(f))
+	return e.evaluate(f, e.set.unixFor(f))
+}
+
+// evaluate decides about f and tells whoever wants to know.
+func (e *Evaluator) evaluate(f *flag, now int64) Decision {
+	if !f.plain {
+		return e.client.heard(f, f.evaluate(e.context, now))
+	}
+	on, r := f.decide(e.context.TargetingKey, now)
 	e.client.tell(f, on, r)
-	return newDecision(f.def.Key, on, r)
+	return f.decision(on, r)
 }
 
 // EvaluateAll returns the decision about every flag, by key.
@@ -70,9 +95,7 @@ func (e *Evaluator) EvaluateAll() []Decision {
 	all := make([]Decision, len(e.set.ordered))
 	now := e.set.unix()
 	for i, f := range e.set.ordered {
-		on, r := f.decide(e.targetingKey, now)
-		e.client.tell(f, on, r)
-		all[i] = newDecision(f.def.Key, on, r)
+		all[i] = e.evaluate(f, now)
 	}
 	return all
 }

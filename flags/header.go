@@ -1,5 +1,7 @@
 package flags
 
+import "strings"
+
 // HeaderName is the request header that tells the next handler which flags are
 // on.
 const HeaderName = "Handrail-Flags"
@@ -7,17 +9,60 @@ const HeaderName = "Handrail-Flags"
 // MaxHeaderBytes bounds the value of Handrail-Flags.
 const MaxHeaderBytes = 8 << 10
 
-// headerMember is a flag in Handrail-Flags: a string of RFC 9651 section 3.3.3.
-// None of the characters that a key may hold needs an escape there.
-func headerMember(key string) string { return `"` + key + `"` }
+// members are how one flag may stand in Handrail-Flags.
+type members struct {
+	on       string            // empty: never
+	variants map[string]string // by name, those whose value is no bool
+}
+
+func newMembers(def *Definition) members {
+	key, ok := headerString(def.Key)
+	if !ok || !def.Inject {
+		return members{}
+	}
+	m := members{on: key}
+	for _, v := range def.Variants {
+		name, ok := headerString(v.Name)
+		if _, isBool := v.Value.(bool); isBool || !ok {
+			continue
+		}
+		if m.variants == nil {
+			m.variants = make(map[string]string, len(def.Variants))
+		}
+		m.variants[v.Name] = key + ";v=" + name
+	}
+	return m
+}
+
+// headerString is a string of RFC 9651 section 3.3.3, which holds printable
+// ASCII only.
+func headerString(s string) (string, bool) {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return "", false
+		}
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`, true
+}
+
+// of is the member for what was decided, empty for none.
+func (m *members) of(d *Decision) string {
+	if !d.On {
+		return ""
+	}
+	if member, ok := m.variants[d.Variant]; ok {
+		return member
+	}
+	return m.on
+}
 
 // AppendHeader appends the value of Handrail-Flags to dst and returns it with
 // the number of flags that are on but did not fit.
 //
 // Shape: a list of strings (RFC 9651 section 3.1), the flags that are on and not
-// marked inject: false, by key:
+// marked inject: false, by key, with the variant where there are several:
 //
-//	"beta-search", "new-checkout"
+//	"beta-search", "button-color";v="red", "new-checkout"
 //
 // Nothing is appended when no flag is on: an empty list has no header. At most
 // MaxHeaderBytes are appended; from the first member that does not fit, all are
@@ -28,23 +73,36 @@ func (e *Evaluator) AppendHeader(dst []byte) (header []byte, dropped int) {
 	}
 	start, now := len(dst), e.set.unix()
 	for _, f := range e.set.ordered {
-		if !f.def.Inject {
+		if f.members.on == "" {
 			continue
 		}
-		on, r := f.decide(e.targetingKey, now)
-		e.client.tell(f, on, r)
-		if !on {
+		member := e.member(f, now)
+		if member == "" {
 			continue
 		}
 		separator := ", "
 		if len(dst) == start {
 			separator = ""
 		}
-		if dropped > 0 || len(dst)-start+len(separator)+len(f.member) > MaxHeaderBytes {
+		if dropped > 0 || len(dst)-start+len(separator)+len(member) > MaxHeaderBytes {
 			dropped++
 			continue
 		}
-		dst = append(append(dst, separator...), f.member...)
+		dst = append(append(dst, separator...), member...)
 	}
 	return dst, dropped
+}
+
+// member decides about f and returns how it stands in the header, if it does.
+func (e *Evaluator) member(f *flag, now int64) string {
+	if !f.plain {
+		d := e.client.heard(f, f.evaluate(e.context, now))
+		return f.members.of(&d)
+	}
+	on, r := f.decide(e.context.TargetingKey, now)
+	e.client.tell(f, on, r)
+	if !on {
+		return ""
+	}
+	return f.members.on
 }

@@ -125,7 +125,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		if len(key) > MaxTargetingKeyBytes {
 			key = ""
 		}
-		e := m.client.evaluator(key)
+		e := m.client.evaluator(EvaluationContext{TargetingKey: key})
 		if g := m.closedGate(w, r, &e); g != nil {
 			httpx.WriteError(w, r, g.status, g.code)
 			return
@@ -147,7 +147,7 @@ func (m *Middleware) closedGate(w http.ResponseWriter, r *http.Request, e *Evalu
 		if d.dependsOnTargetingKey() {
 			addVary(w.Header(), m.vary)
 		}
-		if !d.Value && !(d.ErrorCode == ErrorTargetingKeyMissing && isPreflight(r)) {
+		if !d.On && !(d.ErrorCode == ErrorTargetingKeyMissing && isPreflight(r)) {
 			return g
 		}
 	}

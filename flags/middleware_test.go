@@ -268,7 +268,7 @@ func FuzzAppendHeader(f *testing.F) {
 		}
 		var on []string
 		for _, d := range c.EvaluateAll(key) {
-			if def, _ := c.Set().Lookup(d.Key); d.Value && def.Inject {
+			if def, _ := c.Set().Lookup(d.Key); d.On && def.Inject {
 				on = append(on, d.Key)
 			}
 		}

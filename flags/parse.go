@@ -40,15 +40,15 @@ func Parse(name string, data []byte) (*Set, error) {
 		err = doc.Decode(&flags, nil)
 	}
 	p.unread(err)
-	defs := p.definitions(flags)
+	compiled := p.flags(flags)
 	if err := p.problems.Err(); err != nil {
 		return nil, definitionErrors(err)
 	}
-	return newSet(defs, versionOf(data), p.sortedWarnings()), nil
+	return newSet(compiled, VersionOf(data), p.sortedWarnings()), nil
 }
 
-// versionOf is the Version of a Set made from data.
-func versionOf(data []byte) string {
+// VersionOf is the Version of a Set made from data: its SHA-256, in hex.
+func VersionOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
@@ -99,6 +99,12 @@ type fileFlag struct {
 	Expires           *date    `yaml:"expires"`
 	OnExpiry          *string  `yaml:"onExpiry"`
 	Inject            *bool    `yaml:"inject"`
+	Public            *bool    `yaml:"public"`
+
+	Metadata    map[string]any `yaml:"metadata"`
+	Variants    []fileVariant  `yaml:"variants"`
+	OffVariant  *string        `yaml:"offVariant"`
+	VariantSalt *string        `yaml:"variantSalt"`
 }
 
 // bare reports whether nothing was given: the flag's line stands there alone,
@@ -106,7 +112,8 @@ type fileFlag struct {
 func (f *fileFlag) bare() bool {
 	return f.Description == nil && f.Owner == nil && f.Enabled == nil && f.RolloutPercentage == nil &&
 		f.AllowList == nil && f.DenyList == nil && f.Salt == nil && f.Hash == nil && f.Created == nil &&
-		f.Expires == nil && f.OnExpiry == nil && f.Inject == nil
+		f.Expires == nil && f.OnExpiry == nil && f.Inject == nil && f.Public == nil &&
+		f.Metadata == nil && f.Variants == nil && f.OffVariant == nil && f.VariantSalt == nil
 }
 
 // date is a day, midnight UTC.
@@ -170,7 +177,7 @@ func (p *parser) sortedWarnings() []string {
 	return texts
 }
 
-func (p *parser) definitions(flags map[string]fileFlag) []Definition {
+func (p *parser) flags(flags map[string]fileFlag) []*flag {
 	if len(flags) > MaxFlags {
 		p.problem("", fmt.Sprintf("holds more than %d flags", MaxFlags))
 		return nil
@@ -183,12 +190,12 @@ func (p *parser) definitions(flags map[string]fileFlag) []Definition {
 		p.problem("", fmt.Sprintf("holds more than %d entries in allowList and denyList together", MaxListEntries))
 		return nil
 	}
-	defs := make([]Definition, 0, len(flags))
+	compiled := make([]*flag, 0, len(flags))
 	for _, key := range slices.Sorted(maps.Keys(flags)) {
 		f := flags[key]
-		defs = append(defs, p.definition(key, p.prefix+key, &f))
+		compiled = append(compiled, newFlag(p.definition(key, p.prefix+key, &f)))
 	}
-	return defs
+	return compiled
 }
 
 func (p *parser) definition(key, path string, f *fileFlag) Definition {
@@ -210,7 +217,10 @@ func (p *parser) definition(key, path string, f *fileFlag) Definition {
 		Hash:               Hash(p.choice(path+".hash", f.Hash, hashNames)),
 		OnExpiry:           OnExpiry(p.choice(path+".onExpiry", f.OnExpiry, onExpiryNames)),
 		Inject:             f.Inject == nil || *f.Inject,
+		Public:             f.Public != nil && *f.Public,
+		Metadata:           p.metadata(path+".metadata", f.Metadata),
 	}
+	p.variants(path, f, &def)
 	if f.Created != nil {
 		def.Created = f.Created.Time
 	}

@@ -256,7 +256,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, d := range set.EvaluateAll(key) {
-			if d != set.Evaluate(d.Key, key) || d.Value != set.Enabled(d.Key, key) {
+			if !cmp.Equal(d, set.Evaluate(d.Key, key)) || d.On != set.Enabled(d.Key, key) {
 				t.Fatalf("%+v is not what Evaluate or Enabled says", d)
 			}
 			def, _ := set.Lookup(d.Key)

@@ -54,13 +54,13 @@ func TestRaisingAPercentageOnlyAddsUsers(t *testing.T) {
 		id := fmt.Sprintf("user-%d", i)
 		bucket, before := flags.HashFlagd2.Bucket("same", id), false
 		for j, d := range set.EvaluateAll(id) { // by key, so by percentage
-			if want := bucket < from+j; d.Value != want || before && !d.Value {
-				t.Fatalf("%s, bucket %d, at %d thousandths: %t", id, bucket, from+j, d.Value)
+			if want := bucket < from+j; d.On != want || before && !d.On {
+				t.Fatalf("%s, bucket %d, at %d thousandths: %t", id, bucket, from+j, d.On)
 			}
-			if d.Value && !before && j > 0 {
+			if d.On && !before && j > 0 {
 				flips++
 			}
-			before = d.Value
+			before = d.On
 		}
 	}
 	if flips == 0 {
@@ -153,7 +153,7 @@ func TestFlagdFractionalScenarios(t *testing.T) {
 		}
 		got := ""
 		for i, d := range set.EvaluateAll(sc.key) {
-			if d.Value {
+			if d.On {
 				got = layout.variants[i]
 				break
 			}

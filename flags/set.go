@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,12 +14,14 @@ type Set struct {
 	ordered  []*flag // by key
 	version  string
 	warnings []string
-	dated    bool // an expiry changes something
+	dated    bool // the time may matter to an answer
 	now      func() time.Time
 }
 
 // flag is a definition ready for evaluation.
 type flag struct {
+	plain     bool // on or off by the rules of this package, nothing else
+	dated     bool // the time may matter to the answer
 	enabled   bool
 	static    bool // nothing but the percentage can decide, now and later
 	expireOff bool
@@ -28,8 +31,10 @@ type flag struct {
 	salt      string
 	allow     map[string]struct{}
 	deny      map[string]struct{}
-	member    string // the flag in Handrail-Flags
-	tally     *tally // nil: nobody counts
+	variants  *variants                               // nil: on and off
+	custom    func(EvaluationContext, int64) Decision // nil: the rules of this package
+	members   members                                 // the flag in Handrail-Flags
+	tally     *tally                                  // nil: nobody counts
 	def       Definition
 }
 
@@ -42,12 +47,14 @@ func newFlag(def Definition) *flag {
 		salt:      def.Salt,
 		allow:     setOf(def.AllowList),
 		deny:      setOf(def.DenyList),
-		member:    headerMember(def.Key),
+		variants:  newVariants(&def),
+		members:   newMembers(&def),
 		def:       def,
 	}
 	if !def.Expires.IsZero() && def.OnExpiry != ExpiryKeep {
 		f.expiryAt = endOfDay(def.Expires).Unix()
 	}
+	f.plain, f.dated = f.variants == nil, f.expiryAt != 0
 	f.static = f.allow == nil && f.deny == nil && f.expiryAt == 0
 	return f
 }
@@ -64,20 +71,18 @@ func setOf(keys []string) map[string]struct{} {
 	return m
 }
 
-// newSet compiles definitions whose keys are valid and differ.
-func newSet(defs []Definition, version string, warnings []string) *Set {
+// newSet compiles flags whose keys are valid and differ.
+func newSet(flags []*flag, version string, warnings []string) *Set {
 	s := &Set{
-		byKey:    make(map[string]*flag, len(defs)),
-		ordered:  make([]*flag, 0, len(defs)),
+		byKey:    make(map[string]*flag, len(flags)),
+		ordered:  flags,
 		version:  version,
 		warnings: warnings,
 		now:      time.Now,
 	}
-	for _, def := range defs {
-		f := newFlag(def)
-		s.byKey[def.Key] = f
-		s.ordered = append(s.ordered, f)
-		s.dated = s.dated || f.expiryAt != 0
+	for _, f := range flags {
+		s.byKey[f.def.Key] = f
+		s.dated = s.dated || f.dated
 	}
 	slices.SortFunc(s.ordered, func(a, b *flag) int { return strings.Compare(a.def.Key, b.def.Key) })
 	return s
@@ -110,6 +115,7 @@ func (s *Set) Lookup(key string) (Definition, bool) {
 	}
 	def := f.def
 	def.AllowList, def.DenyList = slices.Clone(def.AllowList), slices.Clone(def.DenyList)
+	def.Variants, def.Metadata = slices.Clone(def.Variants), maps.Clone(def.Metadata)
 	return def, true
 }
 

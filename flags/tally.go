@@ -1,9 +1,22 @@
 package flags
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A tally holds the counter of each answer that one flag gave.
-type tally [len(reasons)][2]atomic.Pointer[Counter]
+type tally struct {
+	plain  [len(reasons)][2]atomic.Pointer[Counter]
+	others sync.Map // of answered to Counter; as many as variants times reasons
+}
+
+// answered is what counts alike among the answers of a flag that is not plain.
+type answered struct {
+	variant string
+	reason  Reason
+	code    ErrorCode
+}
 
 // count gives every flag of s a tally, before s is used.
 func (s *Set) count() {
@@ -18,8 +31,26 @@ func (c *Client) tell(f *flag, on bool, r rule) {
 		c.counter(f, on, r).Inc()
 	}
 	if c.onEvaluation != nil {
-		c.onEvaluation(newDecision(f.def.Key, on, r))
+		c.onEvaluation(f.decision(on, r))
 	}
+}
+
+// heard is tell for a flag that is not plain. It returns d.
+func (c *Client) heard(f *flag, d Decision) Decision {
+	if f.tally != nil {
+		like := answered{d.Variant, d.Reason, d.ErrorCode}
+		known, ok := f.tally.others.Load(like)
+		if !ok {
+			known, _ = f.tally.others.LoadOrStore(like, c.counterOf(d))
+		}
+		if counter, ok := known.(Counter); ok {
+			counter.Inc()
+		}
+	}
+	if c.onEvaluation != nil {
+		c.onEvaluation(d)
+	}
+	return d
 }
 
 // counter asks for the counter of an answer when it is given first. Where two
@@ -29,11 +60,11 @@ func (c *Client) counter(f *flag, on bool, r rule) Counter {
 	if on {
 		i = 1
 	}
-	at := &f.tally[r][i]
+	at := &f.tally.plain[r][i]
 	if known := at.Load(); known != nil {
 		return *known
 	}
-	counter := c.counterOf(newDecision(f.def.Key, on, r))
+	counter := c.counterOf(f.decision(on, r))
 	at.Store(&counter)
 	return counter
 }

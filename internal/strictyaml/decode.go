@@ -18,7 +18,8 @@ type Expander func(text string) (string, error)
 // Decode fills the struct or map that into points to. Fields are named by
 // their yaml tag; those without one are left alone. Fields may be strings,
 // booleans, integers, float64, time.Duration, slices, string-keyed maps,
-// structs, pointers to these, and encoding.TextUnmarshaler (whose errors are
+// structs, pointers to these, any (nil, bool, string, int64, float64, []any,
+// map[string]any), and encoding.TextUnmarshaler (whose errors are
 // shown, so they hold no value). A key that is absent leaves its field alone.
 // Expand may be nil. All problems are returned at once, as Problems.
 func (d *Doc) Decode(into any, expand Expander) error {
@@ -90,6 +91,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
 		d.mapValue(n, v, path, depth)
 	case reflect.Slice:
 		d.sliceValue(n, v, path, depth)
+	case reflect.Interface:
+		d.anyValue(n, v, path, depth)
 	default:
 		d.scalarValue(n, v, path)
 	}

@@ -31,6 +31,7 @@ func (d *decoder) scalar(n *yaml.Node, path, expected string) (string, bool) {
 
 var (
 	integer = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,18})$`)
+	number  = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?$`)
 	decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?$`)
 )
 
