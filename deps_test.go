@@ -18,21 +18,24 @@ const module = "github.com/handrail-go/handrail"
 // dependencies are the modules that go.mod names as direct, and why we have
 // each: what it saves us, and why this one.
 var dependencies = map[string]string{
-	"github.com/caarlos0/env/v11":         "envcheck reads structs from the environment through it, as services already do",
-	"github.com/dunglas/httpsfv":          "tests only: reads the structured fields that ratelimit writes by hand",
-	"github.com/getsentry/sentry-go":      "observe/sentryobs: the vendor's own client",
-	"github.com/go-redis/redis_rate/v10":  "ratelimit/redislimit: GCRA in Redis, as services already use it; also the peer its windows are measured against",
-	"github.com/google/go-cmp":            "tests only: differences of structures that a person can read",
-	"github.com/jackc/pgx/v5":             "PostgreSQL: health's ping, stores; the driver that is maintained, without cgo",
-	"github.com/joho/godotenv":            "envcheck reads .env files as the apps' own loaders do",
-	"github.com/prometheus/client_golang": "observe/prom: the metrics format that everybody scrapes",
-	"github.com/redis/go-redis/v9":        "Redis: scripts, Cluster, Sentinel and TLS in one client",
-	"github.com/rogpeppe/go-internal":     "tests only: testscript runs the binaries as a user does",
-	"github.com/spf13/cobra":              "cmd/*: commands, flags, help and completion",
-	"github.com/stripe/stripe-go/v79":     "webhook/stripehook: the vendor's own typed events, and the judge of our verification",
-	"github.com/twmb/murmur3":             "flags: the hash of flagd and Unleash, seeded, without allocation",
-	"go.yaml.in/yaml/v3":                  "YAML with the line and column of every node, which strict errors need",
-	"modernc.org/sqlite":                  "webhook/sqlstore: the embedded store, without cgo, so that binaries stay static",
+	"github.com/caarlos0/env/v11":            "envcheck reads structs from the environment through it, as services already do",
+	"github.com/cucumber/godog":              "tests only: runs the published scenarios of flagd as they stand",
+	"github.com/diegoholiveira/jsonlogic/v3": "flags/flagd: JSONLogic as flagd itself reads it",
+	"github.com/dunglas/httpsfv":             "tests only: reads the structured fields that ratelimit writes by hand",
+	"github.com/getsentry/sentry-go":         "observe/sentryobs: the vendor's own client",
+	"github.com/go-redis/redis_rate/v10":     "ratelimit/redislimit: GCRA in Redis, as services already use it; also the peer its windows are measured against",
+	"github.com/google/go-cmp":               "tests only: differences of structures that a person can read",
+	"github.com/jackc/pgx/v5":                "PostgreSQL: health's ping, stores; the driver that is maintained, without cgo",
+	"github.com/joho/godotenv":               "envcheck reads .env files as the apps' own loaders do",
+	"github.com/open-feature/go-sdk":         "flags/openfeature: the API that services ask flags through",
+	"github.com/prometheus/client_golang":    "observe/prom: the metrics format that everybody scrapes",
+	"github.com/redis/go-redis/v9":           "Redis: scripts, Cluster, Sentinel and TLS in one client",
+	"github.com/rogpeppe/go-internal":        "tests only: testscript runs the binaries as a user does",
+	"github.com/spf13/cobra":                 "cmd/*: commands, flags, help and completion",
+	"github.com/stripe/stripe-go/v79":        "webhook/stripehook: the vendor's own typed events, and the judge of our verification",
+	"github.com/twmb/murmur3":                "flags: the hash of flagd and Unleash, seeded, without allocation",
+	"go.yaml.in/yaml/v3":                     "YAML with the line and column of every node, which strict errors need",
+	"modernc.org/sqlite":                     "webhook/sqlstore: the embedded store, without cgo, so that binaries stay static",
 }
 
 // tools are what tools/go.mod pins, and why.
@@ -80,6 +83,10 @@ var house = []room{
 	{"observe", public, nil, "events go to functions: no metrics library is imposed on a service"},
 	{"envcheck", public, []string{"github.com/caarlos0/env/", "github.com/joho/godotenv"}, "the struct reader and the .env reader that services know"},
 
+	{"flags/flagd", adapter, []string{"github.com/diegoholiveira/jsonlogic/", "github.com/barkimedes/go-deepcopy", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "flagd's definition files"},
+	{"flags/ofrep", adapter, []string{"github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature Remote Evaluation Protocol, on net/http"},
+	{"flags/openfeature", adapter, []string{"github.com/open-feature/go-sdk/", "github.com/go-logr/", "go.uber.org/", "golang.org/x/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature's Go SDK"},
+	{"flags/redisflags", adapter, []string{"github.com/redis/go-redis/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "Redis"},
 	{"ratelimit/redislimit", adapter, []string{"github.com/redis/go-redis/", "github.com/go-redis/redis_rate/"}, "Redis"},
 	{"webhook/stripehook", adapter, []string{"github.com/stripe/stripe-go/"}, "Stripe"},
 	{"webhook/redisstore", adapter, []string{"github.com/redis/go-redis/"}, "Redis"},
@@ -89,6 +96,7 @@ var house = []room{
 
 	{"internal/server", part, nil, "what clients talk to is net/http's types and nothing else"},
 	{"internal/upstream", part, nil, "the proxy is net/http and nothing else"},
+	{"internal/flaglint", part, []string{"github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "reads code and definitions, nothing else"},
 	{"internal/adminclient", part, nil, "commands ask a running sidecar by net/http and nothing else"},
 	{"internal/demo", part, []string{"github.com/stripe/stripe-go/"}, "an app that signs its own webhooks to show them"},
 	{"internal/sidecar/...", assembly, []string{unlimited}, "puts all of it together"},

@@ -13,6 +13,10 @@ var ErrRunning = errors.New("flags: client is running already")
 // restart accepts them.
 var ErrAllRemoved = errors.New("flags: refusing definitions without any flag")
 
+// ErrConflict is returned by [Writer.Write] when the definitions are not those
+// that the change was made to.
+var ErrConflict = errors.New("flags: the definitions have changed meanwhile")
+
 // ConfigError is one problem of a Config. [New] and [NewMiddleware] return all
 // of them at once, joined; errors.As finds the first.
 type ConfigError struct {

@@ -2,6 +2,7 @@ package flags
 
 import (
 	"context"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/filewatch"
 )
@@ -13,6 +14,9 @@ type Document struct {
 	Name string
 	// Data is YAML or JSON. Nobody changes it after it was handed over.
 	Data []byte
+	// Written is when the definitions were changed last, by the clock of
+	// whoever wrote them. Zero when that is not known.
+	Written time.Time
 }
 
 // Source is where definitions come from. The Client decides what becomes of
@@ -26,6 +30,17 @@ type Source interface {
 	// deliver a version that is already known. It returns nil when ctx ended,
 	// and otherwise why it cannot go on; no call of update comes after that.
 	Watch(ctx context.Context, update func(Document, error)) error
+}
+
+// Writer is a Source whose definitions can be changed through it.
+type Writer interface {
+	Source
+
+	// Write puts data in the place of the definitions whose [VersionOf] is
+	// base. It returns an error that matches ErrConflict, and changes nothing,
+	// when others are there by now. What is written is durable when it returns
+	// nil; after another error it may have been written or not.
+	Write(ctx context.Context, base string, data []byte) error
 }
 
 // Static is a Source that never changes: definitions that are built into a
