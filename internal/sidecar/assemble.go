@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/route"
 	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/observe"
@@ -107,23 +106,6 @@ func (s *Sidecar) reportDelivery(r *http.Request, err *upstream.Error) bool {
 		webhook.ReportNotWritten(r.Context())
 	}
 	return true
-}
-
-func (s *Sidecar) withFlags(l *Loaded, next http.Handler) (http.Handler, error) {
-	if s.flags == nil {
-		return next, nil
-	}
-	key, vary, err := l.targetingKey()
-	if err != nil {
-		return nil, err
-	}
-	m, err := flags.NewMiddleware(flags.MiddlewareConfig{
-		Client: s.flags, TargetingKey: key, Vary: vary, Inject: l.Flags.Inject, InPlace: true, Gates: l.gates(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return m.Wrap(next), nil
 }
 
 func (s *Sidecar) newLimits(l *Loaded) (*ratelimit.Middleware, error) {

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/health"
 	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/observe"
@@ -81,31 +80,6 @@ func (s *Sidecar) onWebhook(ctx context.Context, e webhook.Event) {
 		attrs = append(attrs, slog.Any("error", e.Err))
 	}
 	s.log.LogAttrs(ctx, level, "webhook", attrs...)
-}
-
-func (s *Sidecar) onFlags(e flags.Event) {
-	attrs := []any{"source", e.Source, "version", e.Version, "flags", e.Flags}
-	switch e.Kind {
-	case flags.EventLoaded:
-		s.monitor.Clear("flags")
-		s.log.Info("flags loaded", append(attrs, "added", e.Added, "changed", e.Changed, "removed", e.Removed)...)
-		for _, w := range e.Warnings {
-			s.log.Warn("flags", "source", e.Source, "warning", w)
-		}
-	case flags.EventHeaderTruncated:
-		s.log.Warn("flags left out of Handrail-Flags, which is full", append(attrs, "dropped", e.Dropped)...)
-	default:
-		s.monitor.Warn("flags", "the last good definitions are in use")
-		s.log.Error("flags not loaded, the last good ones stay", append(attrs, "error", e.Err)...)
-	}
-}
-
-func (s *Sidecar) flagCounter(d flags.Decision) flags.Counter {
-	key := d.Key
-	if d.ErrorCode == flags.ErrorFlagNotFound {
-		key = "unknown"
-	}
-	return s.metrics.FlagCounter(key, d.Variant, string(d.Reason))
 }
 
 func (s *Sidecar) onHealth(e health.Event) {

@@ -1,10 +1,7 @@
 package sidecar
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +10,6 @@ import (
 	"github.com/handrail-go/handrail/envcheck"
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/health"
-	"github.com/handrail-go/handrail/internal/filewatch"
 	"github.com/handrail-go/handrail/internal/route"
 	"github.com/handrail-go/handrail/internal/strictyaml"
 	"github.com/handrail-go/handrail/internal/upstream"
@@ -81,32 +77,6 @@ func (c *Config) namespace() string {
 	return "default"
 }
 
-// targetingKey says whom flags are evaluated for, and which header that is
-// read from.
-func (c *Config) targetingKey() (key func(*http.Request) string, vary string, err error) {
-	kind, name, _ := strings.Cut(c.Flags.TargetingKey, ":")
-	form := &flags.ConfigError{Field: "TargetingKey", Reason: "must be cookie:NAME or header:NAME"}
-	if name == "" {
-		return nil, "", form
-	}
-	switch kind {
-	case "cookie":
-		return flags.CookieKey(name), "Cookie", nil
-	case "header":
-		key, err = flags.HeaderKey(name, c.TrustedProxies)
-		return key, http.CanonicalHeaderKey(name), err
-	}
-	return nil, "", form
-}
-
-func (c *Config) gates() []flags.Gate {
-	out := make([]flags.Gate, len(c.Flags.Routes))
-	for i, r := range c.Flags.Routes {
-		out[i] = flags.Gate{Flag: r.Flag, Paths: r.Paths, Exact: r.Exact, Otherwise: r.Otherwise}
-	}
-	return out
-}
-
 func (c *Config) upstreamConfig() upstream.Config {
 	return upstream.Config{
 		URL: c.Upstream.URL, Timeout: c.Upstream.Timeout, IdleTimeout: c.Upstream.IdleTimeout,
@@ -160,8 +130,6 @@ func (l *loader) checkParts() {
 		l.translate(err, "upstream.", map[string]string{"URL": "url", "ForwardedHeader": "-", "Timeout": "-", "IdleTimeout": "-", "TotalTimeout": "-", "Transport": "-"})
 	}
 	l.patterns("observe.routes", l.Observe.Routes, false)
-	_, _, err = l.targetingKey()
-	l.translate(err, "flags.", map[string]string{"name": "targeting_key", "trustedProxies": "-"})
 	l.checkSentry()
 	l.checkHealth()
 	l.checkFlags()
@@ -296,60 +264,4 @@ func snake(name string) string {
 		b.WriteRune(unicode.ToLower(r))
 	}
 	return b.String()
-}
-
-// definitionProblems turns what is wrong with a flag file into problems.
-func definitionProblems(err error) strictyaml.Problems {
-	var out strictyaml.Problems
-	for _, e := range flatten(err) {
-		d, ok := errors.AsType[*flags.DefinitionError](e)
-		if !ok {
-			out = append(out, &strictyaml.Problem{File: "flags", Message: fmt.Sprint(e)})
-			continue
-		}
-		out = append(out, &strictyaml.Problem{File: d.File, Line: d.Line, Column: d.Column, Path: d.Path, Message: d.Reason})
-	}
-	return out
-}
-
-// checkFlags reads the definition file and judges the routes against it.
-func (l *loader) checkFlags() {
-	client := l.definitions()
-	if client != nil {
-		for i, r := range l.Flags.Routes {
-			if r.Flag != "" && client.Evaluate(r.Flag, "").ErrorCode == flags.ErrorFlagNotFound {
-				l.warn("flags.routes[%d]: %s defines no flag %q, so its paths stay closed", i, l.Flags.Source, r.Flag)
-			}
-		}
-	} else {
-		// The routes are judged all the same, against a stand-in.
-		client, _ = flags.New(context.Background(), flags.Config{Source: flags.Static("", []byte("flags: {}"))})
-	}
-	_, err := flags.NewMiddleware(flags.MiddlewareConfig{Client: client, Gates: l.gates()})
-	l.translate(err, "flags.", map[string]string{"Gates": "routes"})
-	for i, r := range l.Flags.Routes {
-		l.notZero("flags.routes["+strconv.Itoa(i)+"].otherwise", r.Otherwise)
-	}
-}
-
-// definitions is nil without a source or with one that is bad.
-func (l *loader) definitions() *flags.Client {
-	source := l.Flags.Source
-	if source == "" {
-		if len(l.Flags.Routes) > 0 {
-			l.problem("flags.routes", "need flags.source: every flag is off without definitions")
-		}
-		return nil
-	}
-	data, err := filewatch.Read(source, flags.MaxFileBytes)
-	if err != nil {
-		l.problem("flags.source", "%s cannot be read: %s (sources other than a file are not supported by this version)", source, cause(err))
-		return nil
-	}
-	client, err := flags.New(context.Background(), flags.Config{Source: flags.Static(source, data)})
-	if err != nil {
-		l.problems = append(l.problems, definitionProblems(err)...)
-		return nil
-	}
-	return client
 }
