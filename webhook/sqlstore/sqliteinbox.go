@@ -101,8 +101,10 @@ func (db *sqliteDB) takeDue(ctx context.Context, route string, limit int, lease 
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // settled by the attempt before
 			continue
-		case err != nil:
+		case err != nil && len(taken) == 0:
 			return nil, err
+		case err != nil: // those that are not read wait out their lease
+			return taken, nil //nolint:nilerr // what was read can be delivered
 		}
 		taken = append(taken, t)
 	}
