@@ -3,6 +3,7 @@ package flags
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -52,6 +53,8 @@ type Client struct {
 	set          atomic.Pointer[Set]
 	failure      atomic.Pointer[error]
 	running      atomic.Bool
+	subscribing  sync.Mutex // held to change subscribers
+	subscribers  atomic.Pointer[[]*subscriber]
 }
 
 // New loads the definitions from cfg.Source and returns a Client that answers
@@ -124,12 +127,14 @@ func (c *Client) swap(name string, set *Set) {
 	}
 	old := c.set.Swap(set)
 	c.failure.Store(nil)
-	if c.onEvent == nil {
+	if !c.heeded() {
 		return
 	}
-	ev := Event{Kind: EventLoaded, Source: name, Version: set.version, Flags: set.Len(), Warnings: set.Warnings()}
-	ev.Added, ev.Changed, ev.Removed = compare(old, set)
-	c.onEvent(ev)
+	added, changed, removed := set.Diff(old)
+	c.emit(Event{
+		Kind: EventLoaded, Source: name, Version: set.version, Flags: set.Len(), Warnings: set.Warnings(),
+		Added: len(added), Changed: len(changed), Removed: len(removed),
+	})
 }
 
 // fail records why the Source's newest state is not the one that answers. The
@@ -139,10 +144,8 @@ func (c *Client) fail(kind EventKind, name string, err error) {
 		return
 	}
 	c.failure.Store(&err)
-	if c.onEvent != nil {
-		s := c.Set()
-		c.onEvent(Event{Kind: kind, Source: name, Version: s.version, Flags: s.Len(), Err: err})
-	}
+	s := c.Set()
+	c.emit(Event{Kind: kind, Source: name, Version: s.version, Flags: s.Len(), Err: err})
 }
 
 // Err says why the last good definitions are not the Source's newest. It is nil

@@ -19,6 +19,11 @@ type Custom struct {
 	// variants of the Definition, since metrics count by them. Now is in Unix
 	// seconds. Required.
 	Evaluate func(ec EvaluationContext, now int64) Decision
+
+	// Rules are what Evaluate decides by, as text. A flag whose Definition and
+	// Rules stay the same has not changed, to [Set.Diff] and Events. Empty: it
+	// has changed with every load.
+	Rules string
 }
 
 // NewSet makes a Set of flags that another package has read. Version
@@ -43,7 +48,7 @@ func NewSet(version string, warnings []string, list []Custom) (*Set, error) {
 		}
 		seen[key] = true
 		flags[i] = &flag{
-			custom: c.Evaluate, dated: true, enabled: c.Definition.Enabled,
+			custom: c.Evaluate, rules: c.Rules, dated: true, enabled: c.Definition.Enabled,
 			members: newMembers(&c.Definition), def: c.Definition,
 		}
 	}

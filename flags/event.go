@@ -1,7 +1,5 @@
 package flags
 
-import "reflect"
-
 // Event tells what happened to the definitions. Fields that a kind does not
 // name are zero.
 type Event struct {
@@ -40,25 +38,3 @@ const (
 	// Told once per version of the definitions and Middleware.
 	EventHeaderTruncated EventKind = "header_truncated"
 )
-
-// compare counts what differs between two sets; old may be nil.
-func compare(old, set *Set) (added, changed, removed int) {
-	if old == nil {
-		return set.Len(), 0, 0
-	}
-	for _, f := range set.ordered {
-		before, ok := old.byKey[f.def.Key]
-		switch {
-		case !ok:
-			added++
-		case !reflect.DeepEqual(before.def, f.def):
-			changed++
-		}
-	}
-	for key := range old.byKey {
-		if _, ok := set.byKey[key]; !ok {
-			removed++
-		}
-	}
-	return added, changed, removed
-}

@@ -218,8 +218,8 @@ func isHeaderName(name string) bool {
 
 // tellTruncated raises one event per set: each request would find the same.
 func (m *Middleware) tellTruncated(set *Set, dropped int) {
-	if m.client.onEvent == nil || m.truncated.Swap(set) == set {
+	if !m.client.heeded() || m.truncated.Swap(set) == set {
 		return
 	}
-	m.client.onEvent(Event{Kind: EventHeaderTruncated, Version: set.version, Flags: set.Len(), Dropped: dropped})
+	m.client.emit(Event{Kind: EventHeaderTruncated, Version: set.version, Flags: set.Len(), Dropped: dropped})
 }

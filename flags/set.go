@@ -33,6 +33,7 @@ type flag struct {
 	deny      map[string]struct{}
 	variants  *variants                               // nil: on and off
 	custom    func(EvaluationContext, int64) Decision // nil: the rules of this package
+	rules     string                                  // custom's, as text
 	members   members                                 // the flag in Handrail-Flags
 	tally     *tally                                  // nil: nobody counts
 	def       Definition
