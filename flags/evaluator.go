@@ -12,6 +12,7 @@ type Evaluator struct {
 	set     *Set
 	context EvaluationContext
 	client  *Client // is told of every decision
+	public  bool    // flags that are not marked public do not exist
 }
 
 // For returns an Evaluator for a targeting key on the definitions of now.
@@ -28,6 +29,17 @@ func (c *Client) ForContext(ec EvaluationContext) *Evaluator {
 
 func (c *Client) evaluator(ec EvaluationContext) Evaluator {
 	return Evaluator{set: c.set.Load(), context: ec, client: c}
+}
+
+// Public returns an Evaluator like e for which only flags that are marked public
+// exist: it is for whoever must not learn that there are others.
+func (e *Evaluator) Public() *Evaluator {
+	if e == nil {
+		return nil
+	}
+	p := *e
+	p.public = true
+	return &p
 }
 
 // TargetingKey is who the Evaluator answers for, empty when that is not known.
@@ -52,7 +64,7 @@ func (e *Evaluator) Enabled(key string) bool {
 		return false
 	}
 	f := e.set.byKey[key]
-	if f == nil {
+	if f == nil || e.hides(f) {
 		e.client.tellUnknown(key)
 		return false
 	}
@@ -70,7 +82,7 @@ func (e *Evaluator) Evaluate(key string) Decision {
 		return failed(key, ErrorProviderNotReady)
 	}
 	f := e.set.byKey[key]
-	if f == nil {
+	if f == nil || e.hides(f) {
 		e.client.tellUnknown(key)
 		return failed(key, ErrorFlagNotFound)
 	}
@@ -87,17 +99,29 @@ func (e *Evaluator) evaluate(f *flag, now int64) Decision {
 	return f.decision(on, r)
 }
 
+// hides reports whether f does not exist for who is asking.
+func (e *Evaluator) hides(f *flag) bool { return e.public && !f.def.Public }
+
 // EvaluateAll returns the decision about every flag, by key.
 func (e *Evaluator) EvaluateAll() []Decision {
 	if e == nil {
 		return nil
 	}
-	all := make([]Decision, len(e.set.ordered))
-	now := e.set.unix()
-	for i, f := range e.set.ordered {
-		all[i] = e.evaluate(f, now)
+	return e.AppendAll(make([]Decision, 0, len(e.set.ordered)))
+}
+
+// AppendAll appends the decision about every flag, by key, to dst and returns it.
+func (e *Evaluator) AppendAll(dst []Decision) []Decision {
+	if e == nil {
+		return dst
 	}
-	return all
+	now := e.set.unix()
+	for _, f := range e.set.ordered {
+		if !e.hides(f) {
+			dst = append(dst, e.evaluate(f, now))
+		}
+	}
+	return dst
 }
 
 type contextKey struct{}

@@ -73,7 +73,7 @@ func (e *Evaluator) AppendHeader(dst []byte) (header []byte, dropped int) {
 	}
 	start, now := len(dst), e.set.unix()
 	for _, f := range e.set.ordered {
-		if f.members.on == "" {
+		if f.members.on == "" || e.hides(f) {
 			continue
 		}
 		member := e.member(f, now)
