@@ -111,3 +111,25 @@ func (f *flag) decide(targetingKey string, now int64) (bool, rule) {
 	}
 	return f.bucket(f.salt, targetingKey) < threshold, ruleSplit
 }
+
+// EvaluateLazily is EvaluateContext for a caller who must gather the attributes
+// first: it asks for them only where the rules of the flag may look at them,
+// which those of native definitions never do. An error makes the decision
+// ErrorInvalidContext with the error as its details.
+func (c *Client) EvaluateLazily(key, targetingKey string, attributes func() (map[string]any, error)) Decision {
+	e := c.evaluator(EvaluationContext{TargetingKey: targetingKey})
+	f := e.set.byKey[key]
+	if f == nil {
+		return e.Evaluate(key)
+	}
+	if f.custom != nil {
+		given, err := attributes()
+		if err != nil {
+			d := failed(key, ErrorInvalidContext)
+			d.ErrorDetails, d.Metadata = err.Error(), f.def.Metadata
+			return c.heard(f, d)
+		}
+		e.context.Attributes = given
+	}
+	return e.evaluate(f, e.set.unixFor(f))
+}

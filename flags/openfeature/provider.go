@@ -1,0 +1,111 @@
+package openfeature
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/handrail-go/handrail/flags"
+	of "github.com/open-feature/go-sdk/openfeature"
+)
+
+// Config is what [NewProvider] needs beside a Client. Its zero value is fine.
+type Config struct {
+	// Run makes the provider run the Client between Init and Shutdown, so that
+	// flags follow their source. False: the program calls [flags.Client.Run].
+	// A Client that runs already is left alone.
+	Run bool
+
+	// Hooks are run around each evaluation through the SDK, after those of the
+	// API, the client and the call.
+	Hooks []of.Hook
+
+	// Track is given what the program tracks. It must be safe for concurrent
+	// use. Nil: that is dropped.
+	Track func(ctx context.Context, event string, ec of.EvaluationContext, details of.TrackingEventDetails)
+}
+
+// Provider answers OpenFeature's SDK from a [flags.Client]. It is safe for
+// concurrent use, may be set for several domains, and may be set again after it
+// was shut down. It must not be copied.
+type Provider struct {
+	client *flags.Client
+	cfg    Config
+	events chan of.Event
+
+	mu      sync.Mutex
+	session *session // from Init to Shutdown, else nil
+	ended   *session // the one that Shutdown ended last
+}
+
+var (
+	_ of.FeatureProvider          = (*Provider)(nil)
+	_ of.ContextAwareStateHandler = (*Provider)(nil)
+	_ of.EventHandler             = (*Provider)(nil)
+	_ of.Tracker                  = (*Provider)(nil)
+)
+
+// NewProvider returns a provider on client, which stays the program's. An error
+// matches *flags.ConfigError. It starts no goroutine: Init does, which the SDK
+// calls.
+func NewProvider(client *flags.Client, cfg Config) (*Provider, error) {
+	if client == nil {
+		return nil, &flags.ConfigError{Field: "client", Reason: "is required"}
+	}
+	cfg.Hooks = slices.Clone(cfg.Hooks)
+	return &Provider{client: client, cfg: cfg, events: make(chan of.Event)}, nil
+}
+
+const providerName = "handrail"
+
+// Metadata names the provider.
+func (p *Provider) Metadata() of.Metadata { return of.Metadata{Name: providerName} }
+
+// Hooks returns those of the Config. They must not be changed.
+func (p *Provider) Hooks() []of.Hook { return p.cfg.Hooks }
+
+// Track hands what the program tracks to Config.Track.
+func (p *Provider) Track(ctx context.Context, event string, ec of.EvaluationContext, details of.TrackingEventDetails) {
+	if p.cfg.Track != nil {
+		p.cfg.Track(ctx, event, ec, details)
+	}
+}
+
+// Init is InitWithContext without an end.
+func (p *Provider) Init(ec of.EvaluationContext) error {
+	return p.InitWithContext(context.Background(), ec)
+}
+
+// InitWithContext begins to tell events and, where the Config says so, to run
+// the Client. The SDK calls it once per domain that the provider is set for; a
+// second call only tells the SDK again what state it is in. It returns the error
+// of ctx when that ends while a Shutdown is under way.
+func (p *Provider) InitWithContext(ctx context.Context, _ of.EvaluationContext) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.session == nil {
+		if err := p.ended.wait(ctx); err != nil {
+			return err
+		}
+		p.session = p.begin()
+	}
+	p.session.initialized()
+	return nil
+}
+
+// Shutdown is ShutdownWithContext without an end.
+func (p *Provider) Shutdown() { _ = p.ShutdownWithContext(context.Background()) }
+
+// ShutdownWithContext ends what Init began and waits for it until ctx ends. A
+// provider that is shut down already is left as it is. Flags can still be asked
+// for, and the Client is usable.
+func (p *Provider) ShutdownWithContext(ctx context.Context) error {
+	p.mu.Lock()
+	if p.session != nil {
+		p.session.stop()
+		p.session, p.ended = nil, p.session
+	}
+	ended := p.ended
+	p.mu.Unlock()
+	return ended.wait(ctx)
+}
