@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -26,10 +26,21 @@ type MiddlewareConfig struct {
 	// CookieKey. It is added to Vary in answers from behind a gate whose
 	// decision depends on the targeting key, so that no cache hands them to
 	// somebody for whom the gate is closed. "" means "*": no cache reuses them.
+	// With Inject, it also takes the place of Handrail-Flags in the Vary of
+	// answers.
 	Vary string
+
+	// Anonymous gives visitors without a targeting key a random one in a
+	// cookie. Nil: they have none.
+	Anonymous *AnonymousCookie
 
 	// Inject sends Handrail-Flags to the next handler.
 	Inject bool
+
+	// Settled says that the next handler calls SettleHeader before it writes
+	// the header of an answer. False: Wrap's handler does so, with a
+	// ResponseWriter of its own where there may be something to settle.
+	Settled bool
 
 	// InPlace gives the next handler the very request that Wrap's handler got,
 	// with another context and with Handrail-Flags in its header map. It is for
@@ -46,17 +57,27 @@ type MiddlewareConfig struct {
 type Middleware struct {
 	client       *Client
 	targetingKey func(*http.Request) string
-	vary         string
+	vary         []string
+	anonymous    *anonymous // nil: nobody gets a key
 	inject       bool
 	inPlace      bool
+	settled      bool
 	gates        []gate
-	truncated    atomic.Pointer[Set] // the set whose truncation was told last
+	truncated    atomic.Pointer[Set]     // the set whose truncation was told last
+	hashing      atomic.Pointer[hashing] // of the set that answered last
+}
+
+// hashing is whether some flag of a set picks its users by hash.
+type hashing struct {
+	set *Set
+	yes bool
 }
 
 // NewMiddleware returns all problems of cfg at once, each a *ConfigError.
 func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
 	m := &Middleware{
-		client: cfg.Client, targetingKey: cfg.TargetingKey, vary: cfg.Vary, inject: cfg.Inject, inPlace: cfg.InPlace,
+		client: cfg.Client, targetingKey: cfg.TargetingKey, vary: []string{cfg.Vary},
+		inject: cfg.Inject, inPlace: cfg.InPlace, settled: cfg.Settled,
 	}
 	var errs []error
 	if cfg.Client == nil {
@@ -64,12 +85,18 @@ func NewMiddleware(cfg MiddlewareConfig) (*Middleware, error) {
 	}
 	switch {
 	case cfg.Vary == "":
-		m.vary = "*"
-	case cfg.Vary != "*" && !validToken(cfg.Vary):
+		m.vary = []string{varyByAll}
+	case cfg.Vary != varyByAll && !validToken(cfg.Vary):
 		errs = append(errs, &ConfigError{Field: "Vary", Value: shorten(cfg.Vary), Reason: "is not the name of a header"})
 	}
 	if m.targetingKey == nil {
 		m.targetingKey = func(*http.Request) string { return "" }
+	}
+	var problems []error
+	m.anonymous, problems = compileAnonymous(cfg.Anonymous)
+	errs = append(errs, problems...)
+	if m.anonymous != nil && m.vary[0] != varyByAll && !strings.EqualFold(m.vary[0], "Cookie") {
+		m.vary = append(m.vary, "Cookie")
 	}
 	for i, g := range cfg.Gates {
 		compiled, problems := compileGate(fmt.Sprintf("Gates[%d]", i), g)
@@ -88,29 +115,22 @@ type flagged struct {
 
 	evaluator Evaluator
 	value     [1]string // backs Handrail-Flags
+	m         *Middleware
+	fresh     *freshCookie // what the answer sets; nil: nothing
+	varies    bool         // the answer says already that it varies
 }
+
+type flaggedKey struct{}
 
 // Value implements context.Context.
 func (f *flagged) Value(key any) any {
-	if key == (contextKey{}) {
+	switch key.(type) {
+	case contextKey:
 		return &f.evaluator
+	case flaggedKey:
+		return f
 	}
 	return f.Context.Value(key)
-}
-
-// flag gives r its Evaluator, in place or in a copy that lies beside it.
-func (m *Middleware) flag(r *http.Request, e Evaluator) (*flagged, *http.Request) {
-	if m.inPlace {
-		f := &flagged{Context: r.Context(), evaluator: e}
-		*r = *r.WithContext(f)
-		return f, r
-	}
-	both := &struct {
-		flagged
-		request http.Request
-	}{flagged: flagged{Context: r.Context(), evaluator: e}}
-	both.request = *r.WithContext(&both.flagged)
-	return &both.flagged, &both.request
 }
 
 // Wrap returns next behind the gates. The request that next gets carries an
@@ -125,19 +145,89 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		if len(key) > MaxTargetingKeyBytes {
 			key = ""
 		}
-		e := m.client.evaluator(EvaluationContext{TargetingKey: key})
-		if g := m.closedGate(w, r, &e); g != nil {
+		e := m.client.evaluator(EvaluationContext{})
+		var fresh *freshCookie
+		if key == "" && m.anonymous != nil {
+			key, fresh = m.anonymousKey(r, e.set)
+		}
+		e.context.TargetingKey = key
+		g, varies := m.closedGate(w, r, &e)
+		if g != nil {
+			if fresh != nil {
+				fresh.give(w.Header())
+			}
 			httpx.WriteError(w, r, g.status, g.code)
 			return
 		}
-		f, r := m.flag(r, e)
+		f, s, r := m.flag(r, flagged{evaluator: e, m: m, fresh: fresh, varies: varies})
 		m.setHeader(f, r)
+		if s != nil {
+			s.serve(next, w, r, f)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// closedGate returns the gate that keeps r out, nil when there is none.
-func (m *Middleware) closedGate(w http.ResponseWriter, r *http.Request, e *Evaluator) *gate {
+// flag makes f the context of r, in place or in a copy that lies beside it, as
+// does the settler, nil where nothing is to be settled here.
+func (m *Middleware) flag(r *http.Request, f flagged) (*flagged, *settler, *http.Request) {
+	f.Context = r.Context()
+	settles := !m.settled && (m.inject || f.fresh != nil)
+	switch {
+	case m.inPlace && settles:
+		both := &struct {
+			flagged
+			settler settler
+		}{flagged: f}
+		*r = *r.WithContext(&both.flagged)
+		return &both.flagged, &both.settler, r
+	case m.inPlace:
+		alone := new(flagged)
+		*alone = f
+		*r = *r.WithContext(alone)
+		return alone, nil, r
+	case settles:
+		all := &struct {
+			flagged
+			request http.Request
+			settler settler
+		}{flagged: f}
+		all.request = *r.WithContext(&all.flagged)
+		return &all.flagged, &all.settler, &all.request
+	}
+	both := &struct {
+		flagged
+		request http.Request
+	}{flagged: f}
+	both.request = *r.WithContext(&both.flagged)
+	return &both.flagged, nil, &both.request
+}
+
+// anonymousKey is the key of a visitor who has no other, "" for none, with its
+// cookie where the visitor does not have it yet.
+func (m *Middleware) anonymousKey(r *http.Request, set *Set) (string, *freshCookie) {
+	key, replace := m.anonymous.keyOf(r)
+	if !replace || isPreflight(r) || !m.picksByHash(set) {
+		return key, nil
+	}
+	fresh := m.anonymous.issue(r)
+	return fresh.key, fresh
+}
+
+// picksByHash is that of set, worked out once for each.
+func (m *Middleware) picksByHash(set *Set) bool {
+	known := m.hashing.Load()
+	if known == nil || known.set != set {
+		known = &hashing{set: set, yes: set.picksByHash()}
+		m.hashing.Store(known)
+	}
+	return known.yes
+}
+
+// closedGate returns the gate that keeps r out, nil when there is none, and
+// whether the answer varies with the targeting key.
+func (m *Middleware) closedGate(w http.ResponseWriter, r *http.Request, e *Evaluator) (closed *gate, varies bool) {
 	for i := range m.gates {
 		g := &m.gates[i]
 		if !g.paths.Match(r.URL) {
@@ -146,18 +236,13 @@ func (m *Middleware) closedGate(w http.ResponseWriter, r *http.Request, e *Evalu
 		d := e.Evaluate(g.flag)
 		if d.dependsOnTargetingKey() {
 			addVary(w.Header(), m.vary)
+			varies = true
 		}
 		if !d.On && !(d.ErrorCode == ErrorTargetingKeyMissing && isPreflight(r)) {
-			return g
+			return g, varies
 		}
 	}
-	return nil
-}
-
-func addVary(h http.Header, name string) {
-	if !slices.Contains(h["Vary"], name) {
-		h.Add("Vary", name)
-	}
+	return nil, varies
 }
 
 // isPreflight: https://fetch.spec.whatwg.org/#cors-preflight-request.
@@ -166,7 +251,8 @@ func isPreflight(r *http.Request) bool {
 		r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// setHeader puts our Handrail-Flags in the place of the client's.
+// setHeader puts our Handrail-Flags in the place of the client's, and a fresh
+// cookie beside the client's.
 func (m *Middleware) setHeader(f *flagged, r *http.Request) {
 	if m.inject {
 		var stack [1024]byte
@@ -178,7 +264,7 @@ func (m *Middleware) setHeader(f *flagged, r *http.Request) {
 	}
 	if m.inPlace && r.Header != nil {
 		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return isHeaderName(name) })
-	} else if f.value[0] != "" || hasHeaderName(r.Header) {
+	} else if f.value[0] != "" || f.fresh != nil || hasHeaderName(r.Header) {
 		h := make(http.Header, len(r.Header)+1)
 		for name, values := range r.Header {
 			if !isHeaderName(name) {
@@ -189,6 +275,9 @@ func (m *Middleware) setHeader(f *flagged, r *http.Request) {
 	}
 	if f.value[0] != "" {
 		r.Header[HeaderName] = f.value[:]
+	}
+	if f.fresh != nil {
+		f.fresh.forward(r.Header)
 	}
 }
 

@@ -3,6 +3,7 @@ package flags
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/handrail-go/handrail/internal/clientip"
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -33,6 +34,50 @@ func HeaderKey(name string, trustedProxies []string) (func(*http.Request) string
 	if !validToken(name) {
 		return nil, &ConfigError{Field: "name", Value: shorten(name), Reason: "is not the name of a header"}
 	}
+	trusted, err := trustedPeer(trustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	name = http.CanonicalHeaderKey(name)
+	return func(r *http.Request) string {
+		values := r.Header[name]
+		if len(values) != 1 || !trusted(r) {
+			return ""
+		}
+		return values[0]
+	}, nil
+}
+
+// ForwardedHTTPS is an [AnonymousCookie.HTTPS] for services behind proxies: a
+// browser came by https where this process terminated TLS, or where a trusted
+// proxy says so, in the first value of X-Forwarded-Proto or else in the last
+// element of Forwarded. TrustedProxies are as for HeaderKey.
+func ForwardedHTTPS(trustedProxies []string) (func(*http.Request) bool, error) {
+	trusted, err := trustedPeer(trustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return func(r *http.Request) bool {
+		return r.TLS != nil || trusted(r) && strings.EqualFold(forwardedProto(r.Header), "https")
+	}, nil
+}
+
+func forwardedProto(h http.Header) string {
+	if lines := h["X-Forwarded-Proto"]; len(lines) > 0 {
+		first, _, _ := strings.Cut(lines[0], ",")
+		return trimBlanks(first)
+	}
+	lines := h[clientip.Forwarded]
+	if len(lines) == 0 {
+		return ""
+	}
+	last := lines[len(lines)-1]
+	proto, _ := clientip.ForwardedParameter(last[clientip.LastComma(last)+1:], "proto")
+	return proto
+}
+
+// trustedPeer tells requests that come from one of trustedProxies.
+func trustedPeer(trustedProxies []string) (func(*http.Request) bool, error) {
 	prefixes, err := clientip.ParsePrefixes(trustedProxies)
 	if err != nil {
 		return nil, &ConfigError{Field: "trustedProxies", Reason: err.Error()}
@@ -41,20 +86,11 @@ func HeaderKey(name string, trustedProxies []string) (func(*http.Request) string
 	if err != nil {
 		return nil, fmt.Errorf("flags: %w", err)
 	}
-	name = http.CanonicalHeaderKey(name)
-	return func(r *http.Request) string {
-		values := r.Header[name]
-		if len(values) != 1 {
-			return ""
+	return func(r *http.Request) bool {
+		if id, known := clientip.FromContext(r.Context()); known {
+			return id.PeerTrusted
 		}
-		id, known := clientip.FromContext(r.Context())
-		if !known {
-			id = resolver.Resolve(r)
-		}
-		if !id.PeerTrusted {
-			return ""
-		}
-		return values[0]
+		return resolver.Resolve(r).PeerTrusted
 	}, nil
 }
 
