@@ -16,15 +16,7 @@ func (m *Metrics) registerHandrail(limit int) {
 		func(k limitKey) limitKey { k.policy = Overflow; return k })
 
 	m.registerWebhooks(limit, counter)
-
-	flags := counter("handrail_flag_evaluations_total",
-		"Evaluations of feature flags.", "flag", "variant", "reason")
-	m.flags = newFamily(limit,
-		func(k flagKey) prometheus.Counter {
-			return flags.WithLabelValues(labels(k.flag, k.variant, k.reason)...)
-		},
-		flagKey{Overflow, Overflow, Overflow},
-		func(k flagKey) flagKey { k.flag = Overflow; return k })
+	m.registerFlags(limit, counter)
 
 	checks := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "handrail_health_check_up",
@@ -49,16 +41,6 @@ func (m *Metrics) CountLostLogLines(read func() uint64) {
 // RateLimitDecision counts one decision of a limit.
 func (m *Metrics) RateLimitDecision(policy, outcome string) {
 	m.limits.get(limitKey{policy, outcome}).Inc()
-}
-
-// FlagEvaluation counts one evaluation of a flag.
-func (m *Metrics) FlagEvaluation(flag, variant, reason string) {
-	m.FlagCounter(flag, variant, reason).Inc()
-}
-
-// FlagCounter returns what FlagEvaluation counts with, for whoever counts often.
-func (m *Metrics) FlagCounter(flag, variant, reason string) prometheus.Counter {
-	return m.flags.get(flagKey{flag, variant, reason})
 }
 
 // HealthCheck says whether a check passes now.

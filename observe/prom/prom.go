@@ -59,7 +59,7 @@ type Metrics struct {
 	webhooks  *family[webhookKey, prometheus.Counter]
 	secrets   *family[secretKey, prometheus.Counter]
 	versions  *family[versionKey, prometheus.Counter]
-	flags     *family[flagKey, prometheus.Counter]
+	flags     flagMetrics
 	checks    *family[string, prometheus.Gauge]
 }
 
@@ -71,7 +71,6 @@ type (
 	}
 	durationKey struct{ method, route string }
 	limitKey    struct{ policy, outcome string }
-	flagKey     struct{ flag, variant, reason string }
 )
 
 // What the label status says in place of a number.
