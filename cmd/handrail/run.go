@@ -90,6 +90,6 @@ Exit codes: 0 ok, 1 a check failed, 64 usage, 70 internal error,
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(c.serveCommand(), c.execCommand(), c.demoCommand(), c.checkCommand(), c.envCommand(), c.limitsCommand(), c.webhookCommand(), c.versionCommand())
+	root.AddCommand(c.serveCommand(), c.execCommand(), c.demoCommand(), c.checkCommand(), c.envCommand(), c.flagsCommand(), c.limitsCommand(), c.webhookCommand(), c.versionCommand())
 	return root
 }
