@@ -33,7 +33,8 @@ type Config struct {
 	// a fraction of OnEvaluation. Nil costs nothing.
 	CounterOf func(d Decision) Counter
 
-	// Now is the clock for expiry dates. Nil: time.Now.
+	// Now is the clock for expiry dates. Nil: time.Now, up to half a second
+	// late.
 	Now func() time.Time
 }
 
@@ -49,7 +50,7 @@ type Client struct {
 	onEvent      func(Event)
 	onEvaluation func(Decision)
 	counterOf    func(Decision) Counter
-	now          func() time.Time
+	clock        func() time.Time // nil: the default
 	set          atomic.Pointer[Set]
 	failure      atomic.Pointer[error]
 	running      atomic.Bool
@@ -68,10 +69,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, &ConfigError{Field: "Source", Reason: "is required"}
 	}
 	c := &Client{
-		source: cfg.Source, parse: cfg.Parse, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, counterOf: cfg.CounterOf, now: cfg.Now,
-	}
-	if c.now == nil {
-		c.now = time.Now
+		source: cfg.Source, parse: cfg.Parse, onEvent: cfg.OnEvent, onEvaluation: cfg.OnEvaluation, counterOf: cfg.CounterOf, clock: cfg.Now,
 	}
 	if c.parse == nil {
 		c.parse = Parse
@@ -121,7 +119,7 @@ func (c *Client) update(doc Document, err error) {
 
 // swap makes set the one that answers.
 func (c *Client) swap(name string, set *Set) {
-	set = set.withClock(c.now)
+	set = set.withClock(c.clock)
 	if c.counterOf != nil {
 		set.count()
 	}
@@ -176,9 +174,10 @@ func (c *Client) Evaluate(key, targetingKey string) Decision {
 }
 
 // EvaluateContext returns the decision about one flag.
-func (c *Client) EvaluateContext(key string, ec EvaluationContext) Decision {
+func (c *Client) EvaluateContext(key string, ec EvaluationContext) (d Decision) {
 	e := c.evaluator(ec)
-	return e.Evaluate(key)
+	e.lookUp(&d, key)
+	return d
 }
 
 // EvaluateAll returns the decision about every flag, by key, all from one

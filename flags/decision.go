@@ -122,7 +122,14 @@ var reasons = [...]Reason{
 
 // decision is what the rules said about a flag that is on or off.
 func (f *flag) decision(on bool, r rule) Decision {
-	d := Decision{Key: f.def.Key, On: on, Reason: reasons[r], Metadata: f.def.Metadata}
+	var d Decision
+	f.fill(&d, on, r)
+	return d
+}
+
+// fill is decision into d, which is zero.
+func (f *flag) fill(d *Decision, on bool, r rule) {
+	d.Key, d.On, d.Reason, d.Metadata = f.def.Key, on, reasons[r], f.def.Metadata
 	switch {
 	case r == ruleNoTargetingKey:
 		d.ErrorCode = ErrorTargetingKeyMissing
@@ -131,7 +138,6 @@ func (f *flag) decision(on bool, r rule) Decision {
 	default:
 		d.Value, d.Variant = false, variantOff
 	}
-	return d
 }
 
 // failed is the decision for a flag that nobody could look at.

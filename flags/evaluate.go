@@ -12,7 +12,9 @@ func (s *Set) Enabled(key, targetingKey string) bool {
 		on, _ := f.decide(targetingKey, s.unixFor(f))
 		return on
 	}
-	return f.evaluate(EvaluationContext{TargetingKey: targetingKey}, s.unixFor(f)).On
+	var d Decision
+	f.evaluate(&d, EvaluationContext{TargetingKey: targetingKey}, s.unixFor(f))
+	return d.On
 }
 
 // Evaluate returns the decision about one flag. An empty targeting key is a
@@ -22,12 +24,13 @@ func (s *Set) Evaluate(key, targetingKey string) Decision {
 }
 
 // EvaluateContext returns the decision about one flag.
-func (s *Set) EvaluateContext(key string, ec EvaluationContext) Decision {
+func (s *Set) EvaluateContext(key string, ec EvaluationContext) (d Decision) {
 	f := s.byKey[key]
 	if f == nil {
 		return failed(key, ErrorFlagNotFound)
 	}
-	return f.evaluate(ec, s.unixFor(f))
+	f.evaluate(&d, ec, s.unixFor(f))
+	return d
 }
 
 // EvaluateAll returns the decision about every flag, by key. All of them are
@@ -42,7 +45,7 @@ func (s *Set) EvaluateAllContext(ec EvaluationContext) []Decision {
 	all := make([]Decision, len(s.ordered))
 	now := s.unix()
 	for i, f := range s.ordered {
-		all[i] = f.evaluate(ec, now)
+		f.evaluate(&all[i], ec, now)
 	}
 	return all
 }
@@ -53,7 +56,7 @@ func (s *Set) unixFor(f *flag) int64 {
 	if !f.dated {
 		return 0
 	}
-	return s.now().Unix()
+	return s.clock.read()
 }
 
 // unix is the time for decisions about all flags.
@@ -61,20 +64,23 @@ func (s *Set) unix() int64 {
 	if !s.dated {
 		return 0
 	}
-	return s.now().Unix()
+	return s.clock.read()
 }
 
-func (f *flag) evaluate(ec EvaluationContext, now int64) Decision {
+// evaluate decides into d, which is zero: a Decision is larger than the work that
+// leads to it, so copies would show.
+func (f *flag) evaluate(d *Decision, ec EvaluationContext, now int64) {
 	if f.custom != nil {
-		d := f.custom(ec, now)
+		*d = f.custom(ec, now)
 		d.Key = f.def.Key
-		return d
+		return
 	}
 	on, r := f.decide(ec.TargetingKey, now)
 	if f.variants != nil {
-		return f.variantDecision(ec.TargetingKey, on, r)
+		f.variantDecision(d, ec.TargetingKey, on, r)
+		return
 	}
-	return f.decision(on, r)
+	f.fill(d, on, r)
 }
 
 // decide is the one place where the rules stand, in their order: kill switch,
@@ -109,14 +115,14 @@ func (f *flag) decide(targetingKey string, now int64) (bool, rule) {
 	if targetingKey == "" {
 		return false, ruleNoTargetingKey
 	}
-	return f.bucket(f.salt, targetingKey) < threshold, ruleSplit
+	return f.bucket(targetingKey) < threshold, ruleSplit
 }
 
 // EvaluateLazily is EvaluateContext for a caller who must gather the attributes
 // first: it asks for them only where the rules of the flag may look at them,
 // which those of native definitions never do. An error makes the decision
 // ErrorInvalidContext with the error as its details.
-func (c *Client) EvaluateLazily(key, targetingKey string, attributes func() (map[string]any, error)) Decision {
+func (c *Client) EvaluateLazily(key, targetingKey string, attributes func() (map[string]any, error)) (d Decision) {
 	e := c.evaluator(EvaluationContext{TargetingKey: targetingKey})
 	f := e.set.byKey[key]
 	if f == nil {
@@ -125,11 +131,13 @@ func (c *Client) EvaluateLazily(key, targetingKey string, attributes func() (map
 	if f.custom != nil {
 		given, err := attributes()
 		if err != nil {
-			d := failed(key, ErrorInvalidContext)
+			d = failed(key, ErrorInvalidContext)
 			d.ErrorDetails, d.Metadata = err.Error(), f.def.Metadata
-			return c.heard(f, d)
+			c.heard(f, &d)
+			return d
 		}
 		e.context.Attributes = given
 	}
-	return e.evaluate(f, e.set.unixFor(f))
+	e.evaluate(&d, f, e.set.unixFor(f))
+	return d
 }

@@ -2,6 +2,7 @@ package flags_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -167,24 +168,70 @@ func TestEvaluatorKeepsOneVersion(t *testing.T) {
 func TestEvaluationDoesNotAllocate(t *testing.T) {
 	c := thousand(t)
 	var n counters
-	counted := newSource("a: {rolloutPercentage: 25}").client(t, flags.Config{CounterOf: n.of})
+	counted := newSource("{a: {rolloutPercentage: 25}, v: {rolloutPercentage: 100, variants: [{name: a}, {name: b}]}}").client(t, flags.Config{CounterOf: n.of})
 	key := string(make([]byte, flags.MaxTargetingKeyBytes))
 	e := c.For(userID)
 	buffer := make([]byte, 0, flags.MaxHeaderBytes)
 	for name, f := range map[string]func(){
-		"Enabled":        func() { c.Enabled("flag-0500", userID) },
-		"longest key":    func() { c.Enabled("flag-0500", key) },
-		"listed":         func() { c.Enabled("listed", "alice") },
-		"expiring":       func() { c.Enabled("expiring", userID) },
-		"unknown":        func() { c.Enabled("no-such-flag", userID) },
-		"Evaluate":       func() { c.Evaluate("flag-0500", userID) },
-		"evaluator":      func() { e.Enabled("flag-0500") },
-		"AppendHeader":   func() { e.AppendHeader(buffer) },
-		"counted":        func() { counted.Enabled("a", userID) },
-		"evaluator miss": func() { e.Evaluate("no-such-flag") },
+		"Enabled":         func() { c.Enabled("flag-0500", userID) },
+		"longest key":     func() { c.Enabled("flag-0500", key) },
+		"listed":          func() { c.Enabled("listed", "alice") },
+		"expiring":        func() { c.Enabled("expiring", userID) },
+		"unknown":         func() { c.Enabled("no-such-flag", userID) },
+		"Evaluate":        func() { c.Evaluate("flag-0500", userID) },
+		"evaluator":       func() { e.Enabled("flag-0500") },
+		"AppendHeader":    func() { e.AppendHeader(buffer) },
+		"counted":         func() { counted.Enabled("a", userID) },
+		"evaluator miss":  func() { e.Evaluate("no-such-flag") },
+		"variants":        func() { counted.Enabled("v", userID); counted.Evaluate("v", userID) },
+		"longest variant": func() { counted.Evaluate("v", key) },
+		"lazily": func() {
+			c.EvaluateLazily("flag-0500", userID, func() (map[string]any, error) { return map[string]any{"never": "asked"}, nil })
+		},
+		"set": func() { c.Set().Evaluate("flag-0500", userID); c.Set().Enabled("flag-0500", userID) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+	}
+}
+
+func TestAttributesAreAskedForOnlyWhereRulesMayLookAtThem(t *testing.T) {
+	set, err := flags.NewSet("v1", nil, []flags.Custom{{
+		Definition: flags.Definition{Key: "custom", Metadata: map[string]any{"team": "web"}},
+		Evaluate: func(ec flags.EvaluationContext, _ int64) flags.Decision {
+			return flags.Decision{On: ec.Attributes["plan"] == "pro" && ec.TargetingKey == "alice", Value: true, Variant: "on", Reason: flags.ReasonTargetingMatch}
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard []flags.Decision
+	custom, err := flags.New(t.Context(), flags.Config{
+		Source:       flags.Static("x", nil),
+		Parse:        func(string, []byte) (*flags.Set, error) { return set, nil },
+		OnEvaluation: func(d flags.Decision) { heard = append(heard, d) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := client(t, "{a: {rolloutPercentage: 100}, v: {rolloutPercentage: 100, variants: [{name: x}]}}")
+	asked := 0
+	give := func() (map[string]any, error) { asked++; return map[string]any{"plan": "pro"}, nil }
+	for _, key := range []string{"a", "v", "none"} {
+		if diff := cmp.Diff(native.Evaluate(key, "alice"), native.EvaluateLazily(key, "alice", give)); diff != "" || asked != 0 {
+			t.Errorf("%s: %s, asked %d times", key, diff, asked)
+		}
+	}
+	if d := custom.EvaluateLazily("custom", "alice", give); !d.On || d.Key != "custom" || asked != 1 {
+		t.Errorf("got %+v, asked %d times", d, asked)
+	}
+	got := custom.EvaluateLazily("custom", "alice", func() (map[string]any, error) { return nil, errors.New("why") })
+	want := flags.Decision{
+		Key: "custom", Reason: flags.ReasonError, ErrorCode: flags.ErrorInvalidContext, ErrorDetails: "why",
+		Metadata: map[string]any{"team": "web"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(heard) != 2 {
+		t.Errorf("%s, heard %d", diff, len(heard))
 	}
 }

@@ -69,7 +69,9 @@ func (e *Evaluator) Enabled(key string) bool {
 		return false
 	}
 	if !f.plain {
-		return e.client.heard(f, f.evaluate(e.context, e.set.unixFor(f))).On
+		var d Decision
+		e.evaluate(&d, f, e.set.unixFor(f))
+		return d.On
 	}
 	on, r := f.decide(e.context.TargetingKey, e.set.unixFor(f))
 	e.client.tell(f, on, r)
@@ -77,26 +79,37 @@ func (e *Evaluator) Enabled(key string) bool {
 }
 
 // Evaluate returns the decision about one flag.
-func (e *Evaluator) Evaluate(key string) Decision {
+func (e *Evaluator) Evaluate(key string) (d Decision) {
+	e.lookUp(&d, key)
+	return d
+}
+
+// lookUp is Evaluate into d, which is zero.
+func (e *Evaluator) lookUp(d *Decision, key string) {
 	if e == nil {
-		return failed(key, ErrorProviderNotReady)
+		*d = failed(key, ErrorProviderNotReady)
+		return
 	}
 	f := e.set.byKey[key]
 	if f == nil || e.hides(f) {
 		e.client.tellUnknown(key)
-		return failed(key, ErrorFlagNotFound)
+		*d = failed(key, ErrorFlagNotFound)
+		return
 	}
-	return e.evaluate(f, e.set.unixFor(f))
+	e.evaluate(d, f, e.set.unixFor(f))
 }
 
-// evaluate decides about f and tells whoever wants to know.
-func (e *Evaluator) evaluate(f *flag, now int64) Decision {
+// evaluate decides about f into d, which is zero, and tells whoever wants to
+// know.
+func (e *Evaluator) evaluate(d *Decision, f *flag, now int64) {
 	if !f.plain {
-		return e.client.heard(f, f.evaluate(e.context, now))
+		f.evaluate(d, e.context, now)
+		e.client.heard(f, d)
+		return
 	}
 	on, r := f.decide(e.context.TargetingKey, now)
 	e.client.tell(f, on, r)
-	return f.decision(on, r)
+	f.fill(d, on, r)
 }
 
 // hides reports whether f does not exist for who is asking.
@@ -118,7 +131,8 @@ func (e *Evaluator) AppendAll(dst []Decision) []Decision {
 	now := e.set.unix()
 	for _, f := range e.set.ordered {
 		if !e.hides(f) {
-			dst = append(dst, e.evaluate(f, now))
+			dst = append(dst, Decision{})
+			e.evaluate(&dst[len(dst)-1], f, now)
 		}
 	}
 	return dst

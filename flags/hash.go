@@ -1,6 +1,8 @@
 package flags
 
 import (
+	"bytes"
+	"crypto/fips140"
 	"crypto/sha1"
 	"encoding/binary"
 	"math/bits"
@@ -61,25 +63,29 @@ var hashNames = []string{
 //
 // An unknown hash gives FullRollout: nobody is in.
 func (h Hash) Bucket(salt, targetingKey string) int {
-	if bucket := h.bucketer(); bucket != nil {
-		return bucket(salt, targetingKey)
+	switch h {
+	case HashFlagd2:
+		return flagd2Bucket(salt, targetingKey)
+	case HashUnleash:
+		return unleashBucket(salt, targetingKey)
+	case HashLaunchDarkly, HashPostHog:
+		return sha1Bucket(salt, targetingKey)
+	case HashGrowthBook2:
+		return growthBook2Bucket(fnv1a(fnvOffset, salt), targetingKey)
 	}
 	return FullRollout
 }
 
-// bucketer is the function behind Bucket, nil for an unknown hash.
-func (h Hash) bucketer() func(salt, targetingKey string) int {
+// bucketer is Bucket for one salt, with what can be done ahead done.
+func (h Hash) bucketer(salt string) func(targetingKey string) int {
 	switch h {
 	case HashFlagd2:
-		return flagd2Bucket
-	case HashUnleash:
-		return unleashBucket
-	case HashLaunchDarkly, HashPostHog:
-		return sha1Bucket
+		return func(targetingKey string) int { return flagd2Bucket(salt, targetingKey) }
 	case HashGrowthBook2:
-		return growthBook2Bucket
+		seeded := fnv1a(fnvOffset, salt)
+		return func(targetingKey string) int { return growthBook2Bucket(seeded, targetingKey) }
 	}
-	return nil
+	return func(targetingKey string) int { return h.Bucket(salt, targetingKey) }
 }
 
 // maxJoined is the longest salt and targeting key of a request, and what stands
@@ -87,24 +93,24 @@ func (h Hash) bucketer() func(salt, targetingKey string) int {
 // that.
 const maxJoined = MaxKeyBytes + 1 + MaxTargetingKeyBytes
 
-// flagd2Bucket takes a small buffer when that will do, since clearing it is
-// most of the work for a short key.
 func flagd2Bucket(salt, targetingKey string) int {
+	return int(uint64(joinedMurmur3(salt, targetingKey)) * FullRollout >> 32)
+}
+
+// joinedMurmur3 takes a small buffer when that will do, since clearing it is
+// most of the work for a short key.
+func joinedMurmur3(salt, targetingKey string) uint32 {
 	var stack [128]byte
 	if len(salt)+len(targetingKey) > len(stack) {
-		return longFlagd2Bucket(salt, targetingKey)
+		return longMurmur3(salt, targetingKey)
 	}
-	return flagd2Place(append(append(stack[:0], salt...), targetingKey...))
+	return murmur3.Sum32(append(append(stack[:0], salt...), targetingKey...))
 }
 
 //go:noinline
-func longFlagd2Bucket(salt, targetingKey string) int {
+func longMurmur3(salt, targetingKey string) uint32 {
 	var stack [maxJoined]byte
-	return flagd2Place(append(append(stack[:0], salt...), targetingKey...))
-}
-
-func flagd2Place(joined []byte) int {
-	return int(uint64(murmur3.Sum32(joined)) * FullRollout >> 32)
+	return murmur3.Sum32(append(append(stack[:0], salt...), targetingKey...))
 }
 
 // unleashBucket: the hash modulo 100, plus 1, is a percent p from 1 to 100, and
@@ -122,15 +128,32 @@ func sha1Bucket(salt, targetingKey string) int {
 	const largest = 1<<60 - 1
 	var stack [maxJoined]byte
 	joined := append(append(append(stack[:0], salt...), '.'), targetingKey...)
-	sum := sha1.Sum(joined)
+	sum := sha1Of(joined)
 	high, low := bits.Mul64(binary.BigEndian.Uint64(sum[:8])>>4, FullRollout)
 	quotient, _ := bits.Div64(high, low, largest)
 	return min(int(quotient), FullRollout-1)
 }
 
-// growthBook2Bucket: ten thousand places.
-func growthBook2Bucket(salt, targetingKey string) int {
-	inner := fnv1a(fnv1a(fnvOffset, salt), targetingKey)
+// sha1Of is the SHA-1 also where only what FIPS 140 approves is allowed: nothing
+// here is secret or proven by it.
+func sha1Of(text []byte) [sha1.Size]byte {
+	if fips140.Enforced() {
+		return unenforcedSHA1(text)
+	}
+	return sha1.Sum(text)
+}
+
+//go:noinline
+func unenforcedSHA1(text []byte) (sum [sha1.Size]byte) {
+	text = bytes.Clone(text) // the caller's stays on its stack
+	fips140.WithoutEnforcement(func() { sum = sha1.Sum(text) })
+	return sum
+}
+
+// growthBook2Bucket: ten thousand places. Seeded is the hash of the salt, which
+// that of salt and key goes on from.
+func growthBook2Bucket(seeded uint32, targetingKey string) int {
+	inner := fnv1a(seeded, targetingKey)
 	var digits [10]byte
 	outer := fnv1a(fnvOffset, strconv.AppendUint(digits[:0], uint64(inner), 10))
 	return int(outer%10_000) * (FullRollout / 10_000)

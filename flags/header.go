@@ -96,7 +96,8 @@ func (e *Evaluator) AppendHeader(dst []byte) (header []byte, dropped int) {
 // member decides about f and returns how it stands in the header, if it does.
 func (e *Evaluator) member(f *flag, now int64) string {
 	if !f.plain {
-		d := e.client.heard(f, f.evaluate(e.context, now))
+		var d Decision
+		e.evaluate(&d, f, now)
 		return f.members.of(&d)
 	}
 	on, r := f.decide(e.context.TargetingKey, now)

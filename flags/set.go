@@ -15,7 +15,7 @@ type Set struct {
 	version  string
 	warnings []string
 	dated    bool // the time may matter to an answer
-	now      func() time.Time
+	clock    *clock
 }
 
 // flag is a definition ready for evaluation.
@@ -27,8 +27,7 @@ type flag struct {
 	expireOff bool
 	threshold int   // thousandths of a percent
 	expiryAt  int64 // Unix seconds from which onExpiry counts, 0 for never
-	bucket    func(salt, targetingKey string) int
-	salt      string
+	bucket    func(targetingKey string) int
 	allow     map[string]struct{}
 	deny      map[string]struct{}
 	variants  *variants                               // nil: on and off
@@ -44,8 +43,7 @@ func newFlag(def Definition) *flag {
 		enabled:   def.Enabled,
 		expireOff: def.OnExpiry == ExpiryOff,
 		threshold: def.RolloutThousandths,
-		bucket:    def.Hash.bucketer(),
-		salt:      def.Salt,
+		bucket:    def.Hash.bucketer(def.Salt),
 		allow:     setOf(def.AllowList),
 		deny:      setOf(def.DenyList),
 		variants:  newVariants(&def),
@@ -79,7 +77,7 @@ func newSet(flags []*flag, version string, warnings []string) *Set {
 		ordered:  flags,
 		version:  version,
 		warnings: warnings,
-		now:      time.Now,
+		clock:    newClock(nil),
 	}
 	for _, f := range flags {
 		s.byKey[f.def.Key] = f
@@ -89,10 +87,10 @@ func newSet(flags []*flag, version string, warnings []string) *Set {
 	return s
 }
 
-// withClock is s by another clock.
+// withClock is s by another clock; nil is time.Now.
 func (s *Set) withClock(now func() time.Time) *Set {
 	c := *s
-	c.now = now
+	c.clock = newClock(now)
 	return &c
 }
 

@@ -1,14 +1,14 @@
 package flags
 
 import (
-	"sync"
+	"maps"
 	"sync/atomic"
 )
 
 // A tally holds the counter of each answer that one flag gave.
 type tally struct {
 	plain  [len(reasons)][2]atomic.Pointer[Counter]
-	others sync.Map // of answered to Counter; as many as variants times reasons
+	others atomic.Pointer[map[answered]Counter] // as many as variants times reasons; replaced, never changed
 }
 
 // answered is what counts alike among the answers of a flag that is not plain.
@@ -35,22 +35,34 @@ func (c *Client) tell(f *flag, on bool, r rule) {
 	}
 }
 
-// heard is tell for a flag that is not plain. It returns d.
-func (c *Client) heard(f *flag, d Decision) Decision {
+// heard is tell for a flag that is not plain.
+func (c *Client) heard(f *flag, d *Decision) {
 	if f.tally != nil {
-		like := answered{d.Variant, d.Reason, d.ErrorCode}
-		known, ok := f.tally.others.Load(like)
-		if !ok {
-			known, _ = f.tally.others.LoadOrStore(like, c.counterOf(d))
-		}
-		if counter, ok := known.(Counter); ok {
-			counter.Inc()
-		}
+		c.otherCounter(f, d).Inc()
 	}
 	if c.onEvaluation != nil {
-		c.onEvaluation(d)
+		c.onEvaluation(*d)
 	}
-	return d
+}
+
+// otherCounter is counter for a flag that is not plain.
+func (c *Client) otherCounter(f *flag, d *Decision) Counter {
+	like := answered{d.Variant, d.Reason, d.ErrorCode}
+	var known map[answered]Counter
+	if p := f.tally.others.Load(); p != nil {
+		known = *p
+	}
+	if counter := known[like]; counter != nil {
+		return counter
+	}
+	counter := c.counterOf(*d)
+	more := maps.Clone(known)
+	if more == nil {
+		more = map[answered]Counter{}
+	}
+	more[like] = counter
+	f.tally.others.Store(&more) // what another goroutine adds now is added again
+	return counter
 }
 
 // counter asks for the counter of an answer when it is given first. Where two

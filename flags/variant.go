@@ -1,7 +1,5 @@
 package flags
 
-import "github.com/twmb/murmur3"
-
 // Variant is one of the values of a flag that has several.
 //
 // Of those whom the flag is on for, each variant gets its weight's share:
@@ -54,9 +52,7 @@ func newVariants(def *Definition) *variants {
 
 // pick is the variant of a targeting key, and its place among all weights.
 func (v *variants) pick(targetingKey string) (*Variant, uint64) {
-	var stack [maxJoined]byte
-	hash := murmur3.Sum32(append(append(stack[:0], v.salt...), targetingKey...))
-	place := uint64(hash) * v.total >> 32
+	place := uint64(joinedMurmur3(v.salt, targetingKey)) * v.total >> 32
 	end := uint64(0)
 	for i := range v.list {
 		end += uint64(v.list[i].Weight)
@@ -67,19 +63,20 @@ func (v *variants) pick(targetingKey string) (*Variant, uint64) {
 	return nil, place // place is below the sum of the weights
 }
 
-// variantDecision is what the rules said about a flag with variants.
-func (f *flag) variantDecision(targetingKey string, on bool, r rule) Decision {
-	d := Decision{Key: f.def.Key, On: on, Reason: reasons[r], Metadata: f.def.Metadata}
+// variantDecision is what the rules said about a flag with variants, into d,
+// which is zero.
+func (f *flag) variantDecision(d *Decision, targetingKey string, on bool, r rule) {
+	d.Key, d.On, d.Reason, d.Metadata = f.def.Key, on, reasons[r], f.def.Metadata
 	got := f.variants.off
 	switch {
 	case r == ruleNoTargetingKey:
 		d.ErrorCode = ErrorTargetingKeyMissing
-		return d
+		return
 	case on && f.variants.lone != nil:
 		got = f.variants.lone
 	case on && targetingKey == "":
 		d.On, d.Reason, d.ErrorCode = false, ReasonError, ErrorTargetingKeyMissing
-		return d
+		return
 	case on:
 		got, _ = f.variants.pick(targetingKey)
 		if r != ruleAllowed {
@@ -89,5 +86,4 @@ func (f *flag) variantDecision(targetingKey string, on bool, r rule) Decision {
 	if got != nil {
 		d.Value, d.Variant = got.Value, got.Name
 	}
-	return d
 }
