@@ -154,11 +154,8 @@ func (c calls) find(tokens []token, in family, found func(asked)) {
 func (c call) match(tokens []token, i int, in family, ours bool) (asked, bool) {
 	a := asked{call: &tokens[i]}
 	if c.needs&inTag != 0 {
-		if tokens[i].char == '<' && i+2 < len(tokens) && tokens[i+1].char == '=' && tokens[i+2].kind == literal {
-			a.key = &tokens[i+2]
-			return a, true
-		}
-		return a, false
+		ok := a.inTag(tokens, i)
+		return a, ok
 	}
 	if c.needs&inConfig != 0 {
 		a.key = &tokens[i+1] // readYAML gives a name with its value only
@@ -181,6 +178,28 @@ func (c call) match(tokens []token, i int, in family, ours bool) (asked, bool) {
 	}
 	a.arg, a.key = arg, literalIn(arg)
 	return a, a.key != nil || c.needs&needsFlags == 0 || named
+}
+
+// inTag takes the value of the attribute whose name is tokens[i]: name="key",
+// name={"key"} or name={computed}.
+func (a *asked) inTag(tokens []token, i int) bool {
+	if tokens[i].char != '<' || i+2 >= len(tokens) || tokens[i+1].char != '=' {
+		return false
+	}
+	value := tokens[i+2 : min(i+6, len(tokens))]
+	if value[0].kind == literal {
+		a.key = &value[0]
+		return true
+	}
+	if value[0].char != '{' || len(value) < 3 {
+		return false
+	}
+	if a.arg = value[1:2]; value[2].char == '}' {
+		a.key = literalIn(a.arg)
+	} else {
+		a.arg = value[1:]
+	}
+	return true
 }
 
 // keyOf is the argument that holds the key. packaged says that the function is

@@ -134,6 +134,7 @@ func TestGo(t *testing.T) {
 		{"ignored on the line before", "a.go", importFlags + "// handrail:ignore\nflags.Enabled(ctx, \"missing\")", ""},
 		{"a comment behind code ignores its own line only", "a.go", importFlags + "f() // handrail:ignore\nflags.Enabled(ctx, \"missing\")", "3:20 missing"},
 		{"the word in a string ignores nothing", "a.go", importFlags + `f("handrail:ignore"); flags.Enabled(ctx, "missing")`, "2:42 missing"},
+		{"in a line between two that are ignored", "a.go", importFlags + "// handrail:ignore\nf()\nflags.Enabled(ctx, \"missing\")\nf() // handrail:ignore", "4:20 missing"},
 		{"a call over several lines", "a.go", importFlags + "// handrail:ignore\nflags.Enabled(\n\tctx,\n\t\"missing\",\n)", ""},
 	})
 }
@@ -153,6 +154,7 @@ func TestJavaScript(t *testing.T) {
 		{"code behind an apostrophe in an element", "a.jsx", "const a = <p>Don't {useFlag('missing') ? \"it's\" : <b/>} can't</p>; f('known')", "1:29 missing, used"},
 		{"text of an element is no code", "a.jsx", `const a = <p>useFlag("known")</p>`, ""},
 		{"a property of an element", "a.tsx", `<FeatureFlag flagKey="missing"><b>x</b></FeatureFlag>`, "1:22 missing"},
+		{"a property in braces", "a.tsx", `<FeatureFlag flagKey={"missing"}/>; <FeatureFlag flagKey={FLAG_A}/>; <X flagKey={a.b(c)}/>`, "1:23 missing, 1:50 computed, 1:73 computed"},
 		{"a comment in an element", "a.tsx", `x = <p>{/* useFlag("missing") */}</p>`, ""},
 		{"a generic arrow function is no element", "a.tsx", "const f = <T,>(x: T) => useFlag(\"missing\");\nconst g = <T extends X>(x: T) => 1; useFlag('missing')", "1:33 missing, 2:45 missing"},
 		{"an element without an end is none", "a.js", `x = y ? <a : b; useFlag("missing")`, "1:25 missing"},
@@ -207,6 +209,7 @@ func TestRuby(t *testing.T) {
 		{"code in a heredoc", "a.rb", "x = <<~SQL\n  #{f('known')}\nSQL\n", "used"},
 		{"a symbol", "a.rb", `f(:known)`, "used"},
 		{"a list of words", "a.rb", `f(%w[a known])`, "used"},
+		{"a control character in a list of words", "a.rb", "f(%w[a \x01 known])", "used"},
 		{"a string with its own quotes", "a.rb", `f(%q(known), %Q{it's #{x}}, "known")`, "used"},
 		{"a regular expression", "a.rb", `x =~ /"'/; f("known")`, "used"},
 		{"a division", "a.rb", `x = a / 2; y = b / f("known")`, "used"},
@@ -243,7 +246,8 @@ func TestOtherFiles(t *testing.T) {
 		{"the definitions themselves use nothing", "flags.yaml", "flags:\n  known: {rolloutPercentage: 5}\n", ""},
 		{"Java", "A.java", `// "known"` + "\n" + `if (flags.isOn("missing", '"')) {}`, "2:16 missing"},
 		{"Kotlin", "A.kt", `val x = """ "a """; f("known")`, "used"},
-		{"PHP", "a.php", `<?php # "known"` + "\n" + `if (isOn('missing')) {}`, "2:10 missing"},
+		{"PHP", "a.php", "<p>don't isOn('known')</p>\n<?php # f('known')\n" + `if (isOn('missing')) { ?> it's`, "3:10 missing"},
+		{"Blade", "a.blade.php", `<p>it's {{ isOn('missing') }}</p>`, "1:17 missing"},
 		{"Rust, whose lifetimes are no characters", "a.rs", `fn f<'a>(x: &'a str) { isOn("missing") }`, "1:29 missing"},
 		{"data is no code", "a.json", `{"a": "known"}`, ""},
 	}, "isOn")

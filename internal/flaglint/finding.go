@@ -3,6 +3,7 @@ package flaglint
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Severity is how bad a finding is.
@@ -88,6 +89,14 @@ type Finding struct {
 	Key      string   `json:"key"` // of the flag; "" where it is not about one
 	Message  string   `json:"message"`
 	Remedy   string   `json:"remedy"`
+}
+
+// text is the message and the remedy as sentences.
+func (f *Finding) text() string {
+	if strings.HasSuffix(f.Message, "?") {
+		return f.Message + " " + f.Remedy
+	}
+	return f.Message + ". " + f.Remedy
 }
 
 // Stats is what a Report stands on.

@@ -62,7 +62,7 @@ func languageOf(name string) (language, bool) {
 	case ".java", ".kt", ".kts", ".scala", ".swift", ".rs", ".cs", ".groovy":
 		return language{elsewhere, javaStyle.read}, true
 	case ".php":
-		return language{elsewhere, phpStyle.read}, true
+		return language{elsewhere | template, markup{php: true, curly: strings.HasSuffix(base, ".blade.php")}.read}, true
 	case ".c", ".h", ".cc", ".cpp", ".hpp", ".m", ".dart":
 		return language{elsewhere, cStyle.read}, true
 	case ".ex", ".exs", ".sh", ".bash":

@@ -6,6 +6,7 @@ import "bytes"
 // them is text, but for scripts and for attributes that hold code.
 type markup struct {
 	angle   grammar // of <% %>; nil: these are no delimiters
+	php     bool    // <?php ?> are
 	curly   bool    // {{ }}, {% %} and {# #} are delimiters
 	braces  bool    // { } are delimiters, as in Svelte
 	plain   bool    // scripts hold no delimiters
@@ -86,6 +87,8 @@ func (m markup) angled(l *lexer) (region, bool) {
 			n++
 		}
 		return l.region(m.angle, n, "%>"), true
+	case m.php && l.at("<?"):
+		return l.region(phpStyle.read, 2, "?>"), true
 	case m.outside != nil:
 	case l.at("<!--"):
 		return l.region(nil, 4, "-->"), true
@@ -148,8 +151,8 @@ func (l *lexer) expression(closing string) region {
 				return region{from: from, to: i, end: i + 2, read: readExpression}
 			}
 		case '"', '\'', '`':
-			line := l.src[i+1 : l.lineEnd(i+1)]
-			if end := bytes.IndexByte(line, c); end >= 0 {
+			rest := l.src[i+1 : l.end]
+			if end := bytes.IndexByte(rest, c); end >= 0 && bytes.IndexByte(rest[:end], '\n') < 0 {
 				i += 1 + end
 			}
 		case '{':

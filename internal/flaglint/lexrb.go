@@ -162,10 +162,12 @@ func (l *lexer) wordList(width int, closing byte) {
 		for l.pos < end && l.src[l.pos] > ' ' {
 			l.pos++
 		}
-		if l.pos > from {
-			l.literal(from, from, l.pos, false)
-			l.mark(',')
+		if l.pos == from {
+			l.pos++ // a control character
+			continue
 		}
+		l.literal(from, from, l.pos, false)
+		l.mark(',')
 	}
 	l.pos = min(end+1, l.end)
 	l.mark(']')

@@ -89,7 +89,7 @@ func atExpiry(e flags.OnExpiry) string {
 
 func problemsOf(err error) []Problem {
 	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the problems of a file are joined, and nothing around them
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		list = joined.Unwrap()
 	}
 	problems := make([]Problem, 0, len(list))

@@ -90,7 +90,7 @@ func (r *Report) WriteGitHub(w io.Writer) error {
 		if f.Line > 0 {
 			fmt.Fprintf(&b, ",line=%d,col=%d", f.Line, f.Column)
 		}
-		fmt.Fprintf(&b, ",title=%s::%s\n", property.Replace(f.Rule), message.Replace(f.Message+". "+f.Remedy))
+		fmt.Fprintf(&b, ",title=%s::%s\n", property.Replace(f.Rule), message.Replace(f.text()))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

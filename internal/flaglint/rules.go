@@ -161,7 +161,7 @@ func (r *Report) unused(d *Definitions, used map[string]bool, computed int) {
 		}
 		remedy := "Remove the definition."
 		if computed > 0 {
-			remedy = fmt.Sprintf("Remove the definition, unless one of the %d computed keys is meant for it.", computed)
+			remedy = fmt.Sprintf("Remove the definition, unless a computed key is meant for it, of which there are %d.", computed)
 		}
 		r.add(flagFinding(RuleUnused, d, f, "is used nowhere in the code", remedy))
 	}

@@ -90,7 +90,7 @@ func (r *Report) WriteSARIF(w io.Writer, version, dir string) error {
 		}
 		run.Results = append(run.Results, sarifResult{
 			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: sarifLevel(f.Severity),
-			Message:      sarifText{f.Message + ". " + f.Remedy},
+			Message:      sarifText{f.text()},
 			Locations:    []sarifLocation{{location}},
 			Fingerprints: map[string]string{"handrail/v1": fingerprint(&f)},
 		})
@@ -116,7 +116,7 @@ func sarifURI(file, dir string) sarifArtifact {
 		file = relative
 	}
 	u := url.URL{Path: path.Clean(filepath.ToSlash(file))}
-	return sarifArtifact{URI: strings.TrimPrefix(u.String(), "./"), URIBaseID: "%SRCROOT%"}
+	return sarifArtifact{URI: u.String(), URIBaseID: "%SRCROOT%"}
 }
 
 // fingerprint stays the same when lines are added above a finding.

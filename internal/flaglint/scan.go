@@ -1,25 +1,19 @@
 package flaglint
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 )
-
-// A place is where something stands in a file of code.
-type place struct {
-	file         string
-	line, column int
-}
 
 // A request is a key that code asks for and that is not defined, or a computed
 // one.
 type request struct {
-	place
+	file         string
+	line, column int
+
 	function string // the name of the call
 	key      string
 	computed bool
@@ -106,6 +100,8 @@ func (s *scanner) code(name string, data []byte, lang language) {
 			s.seen.constants.note(l.tokens, i, lang.family)
 		}
 	}
+	here := places{src: data, line: 1}
+	silent := silenced(data, l.marks)
 	s.calls.find(l.tokens, lang.family, func(a asked) {
 		r := request{function: string(a.call.text), family: lang.family}
 		at := a.call.start
@@ -117,43 +113,9 @@ func (s *scanner) code(name string, data []byte, lang language) {
 		} else {
 			r.computed, r.constant = true, constantIn(a.arg)
 		}
-		r.place = s.place(name, at)
-		r.ignored = ignored(data, l.marks, a.call.start, at)
+		r.file = name
+		r.line, r.column = here.of(at)
+		r.ignored = silent.holds(a.call.start) || silent.holds(at)
 		s.seen.requests = append(s.seen.requests, r)
 	})
-}
-
-// place counts lines, and the characters before the offset in its own.
-func (s *scanner) place(name string, at int) place {
-	before := s.lexer.src[:at]
-	return place{
-		file:   name,
-		line:   bytes.Count(before, []byte{'\n'}) + 1,
-		column: utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1,
-	}
-}
-
-// ignored reports whether one of the marks silences the line of one of the
-// offsets: a mark behind code its own line, one that stands alone the next too.
-func ignored(data []byte, marks []int, offsets ...int) bool {
-	for _, mark := range marks {
-		begin := bytes.LastIndexByte(data[:mark], '\n') + 1
-		end := lineEnd(data, mark)
-		if !bytes.ContainsFunc(data[begin:mark], func(r rune) bool { return r > 127 || wordByte(byte(r)) || r == '"' || r == '\'' }) {
-			end = lineEnd(data, min(end+1, len(data)))
-		}
-		for _, at := range offsets {
-			if begin <= at && at <= end {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func lineEnd(data []byte, from int) int {
-	if i := bytes.IndexByte(data[from:], '\n'); i >= 0 {
-		return from + i
-	}
-	return len(data)
 }
