@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -405,4 +406,24 @@ func FuzzAnonymousCookie(f *testing.F) {
 			t.Fatalf("%q: then %q: key %q, cookie %v", line, first.got.Header["Cookie"], second.key, second.set(t))
 		}
 	})
+}
+
+func TestVisitorsAreServedWhileDefinitionsChange(t *testing.T) {
+	s := newSource("a: {rolloutPercentage: 50}")
+	m := middleware(t, anonymousConfig(func(cfg *flags.MiddlewareConfig) { cfg.Client = s.client(t, flags.Config{}) }))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 500 {
+				first := visiting(m, withCookies(), nil)
+				if set := first.set(t); (set == nil) != (first.key == "") || set != nil && set.Value != first.key {
+					t.Errorf("key %q, cookie %v", first.key, set)
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		s.deliver(t, []string{"a: {rolloutPercentage: 100}", "a: {rolloutPercentage: 50}"}[i%2])
+	}
+	wg.Wait()
 }

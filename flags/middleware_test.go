@@ -136,21 +136,32 @@ func TestInPlaceChangesTheRequestItself(t *testing.T) {
 
 func TestMiddlewareAllocations(t *testing.T) {
 	for _, tc := range []struct {
-		rule            string
-		inject, inPlace bool
-		max             float64
+		rule   string
+		cfg    flags.MiddlewareConfig
+		cookie string
+		max    float64
 	}{
-		{"the context with the request", false, false, 1},
-		{"the context", false, true, 1},
-		{"the context, the value of the header", true, true, 2},
-		{"and a header map", true, false, 4},
+		{"the context with the request", flags.MiddlewareConfig{}, "uid=" + inHalf, 1},
+		{"the context", flags.MiddlewareConfig{InPlace: true}, "uid=" + inHalf, 1},
+		{"the context, the value of the header", flags.MiddlewareConfig{Inject: true, InPlace: true, Settled: true}, "uid=" + inHalf, 2},
+		{"a writer lies beside the context", flags.MiddlewareConfig{Inject: true, InPlace: true}, "uid=" + inHalf, 2},
+		{"and a header map", flags.MiddlewareConfig{Inject: true}, "uid=" + inHalf, 4},
+		{"who has an anonymous key costs no more", flags.MiddlewareConfig{
+			Inject: true, InPlace: true, Settled: true, Anonymous: &flags.AnonymousCookie{Name: "visitor"},
+		}, "visitor=" + visitor, 2},
+		{"nor does a user, where others get one", flags.MiddlewareConfig{
+			Inject: true, InPlace: true, Settled: true, Anonymous: &flags.AnonymousCookie{Name: "visitor"},
+		}, "uid=" + inHalf + "; visitor=" + visitor, 2},
 	} {
-		m := middleware(t, flags.MiddlewareConfig{
-			TargetingKey: flags.CookieKey("uid"), Inject: tc.inject, InPlace: tc.inPlace,
-			Gates: []flags.Gate{{Flag: "all", Paths: []string{"/v2/**"}}},
-		})
-		h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		w, original := httptest.NewRecorder(), request("GET", "/v2/checkout", inHalf)
+		tc.cfg.TargetingKey, tc.cfg.Vary = flags.CookieKey("uid"), "Cookie"
+		tc.cfg.Gates = []flags.Gate{{Flag: "all", Paths: []string{"/v2/**"}}}
+		h := middleware(t, tc.cfg).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if tc.cfg.Settled {
+				flags.SettleHeader(r.Context(), 200, w.Header())
+			}
+		}))
+		w, original := httptest.NewRecorder(), request("GET", "/v2/checkout", "")
+		original.Header.Set("Cookie", tc.cookie)
 		var r http.Request
 		if n := testing.AllocsPerRun(200, func() { r = *original; h.ServeHTTP(w, &r) }); n > tc.max {
 			t.Errorf("%s: %v allocations, want at most %v", tc.rule, n, tc.max)

@@ -24,15 +24,17 @@ func SettleHeader(ctx context.Context, status int, h http.Header) {
 }
 
 func (f *flagged) settle(status int, h http.Header) {
+	names := f.m.vary
+	if f.varies {
+		names = nil // they are there, or stand in another map for now
+	}
 	if f.m.inject {
-		translateVary(h, f.m.vary)
+		translateVary(h, names)
 	}
 	if f.fresh != nil && status != http.StatusNotModified {
 		f.fresh.give(h)
 		keepPrivate(h)
-		if !f.varies {
-			addVary(h, f.m.vary)
-		}
+		addVary(h, names)
 	}
 }
 
@@ -114,7 +116,11 @@ func translateVary(h http.Header, names []string) {
 			kept = append(kept, name)
 		}
 	}
-	if slices.Contains(kept, varyByAll) {
+	switch {
+	case len(kept) == 0:
+		delete(h, "Vary")
+		return
+	case slices.Contains(kept, varyByAll):
 		kept = []string{varyByAll} // says it all, and stands alone: RFC 9110 section 12.5.5
 	}
 	h["Vary"] = []string{strings.Join(kept, ", ")}

@@ -68,6 +68,30 @@ var answers = map[string]http.HandlerFunc{
 	"SettleHeader before": func(w http.ResponseWriter, r *http.Request) { flags.SettleHeader(r.Context(), 200, w.Header()) },
 }
 
+// A proxy's answer has a header of its own, which is added to what the gate said.
+func TestVaryNamesNothingTwiceBehindAGate(t *testing.T) {
+	for _, settled := range []bool{false, true} {
+		m := middleware(t, anonymousConfig(func(cfg *flags.MiddlewareConfig) {
+			cfg.Settled, cfg.Gates = settled, []flags.Gate{{Flag: "half", Paths: []string{"/gated"}}}
+		}))
+		for app, want := range map[string]string{"": "Cookie", "Handrail-Flags": "Cookie", "Accept, Handrail-Flags": "Cookie, Accept"} {
+			v := visiting(m, request("GET", "/gated", inHalf), func(w http.ResponseWriter, r *http.Request) {
+				answer := http.Header{}
+				if app != "" {
+					answer.Set("Vary", app)
+				}
+				if settled {
+					flags.SettleHeader(r.Context(), 200, answer)
+				}
+				w.Header()["Vary"] = append(w.Header()["Vary"], answer["Vary"]...)
+			})
+			if got := strings.Join(v.answer.Header["Vary"], ", "); got != want {
+				t.Errorf("settled %t, %q: %q, want %q", settled, app, got, want)
+			}
+		}
+	}
+}
+
 func TestVaryStaysWithoutInject(t *testing.T) {
 	m := middleware(t, anonymousConfig(func(cfg *flags.MiddlewareConfig) { cfg.Inject = false }))
 	v := visiting(m, request("GET", "/", inHalf), func(w http.ResponseWriter, r *http.Request) {
