@@ -155,7 +155,7 @@ func (c *freshCookie) give(h http.Header) {
 			return
 		}
 	}
-	cookie := http.Cookie{
+	cookie := http.Cookie{ //nolint:gosec // Secure where the browser would send it back
 		Name: c.name, Value: c.key, Path: "/", MaxAge: c.maxAge,
 		HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode,
 	}

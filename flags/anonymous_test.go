@@ -2,6 +2,7 @@ package flags_test
 
 import (
 	"crypto/tls"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -314,9 +315,7 @@ func TestCookieIsSecureWhereTheBrowserCameByHTTPS(t *testing.T) {
 		}))
 		r := withCookies()
 		r.RemoteAddr = tc.peer
-		for name, values := range tc.header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, tc.header)
 		if tc.tls {
 			r.TLS = new(tls.ConnectionState)
 		}

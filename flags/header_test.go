@@ -1,6 +1,7 @@
 package flags_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"slices"
@@ -88,7 +89,7 @@ a/b:c.d_e-f: {rolloutPercentage: 100}
 		t.Errorf("%q is %v, want %v", header, got, want)
 	}
 	for range 10 {
-		if again, _ := c.For("").AppendHeader(nil); string(again) != string(header) {
+		if again, _ := c.For("").AppendHeader(nil); !bytes.Equal(again, header) {
 			t.Errorf("%q, then %q", header, again)
 		}
 	}

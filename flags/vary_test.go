@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -130,9 +131,7 @@ func TestAnswerWithAFreshKeyIsNotForSharedCaches(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			v := visiting(m, withCookies(), func(w http.ResponseWriter, _ *http.Request) {
-				for name, values := range tc.app {
-					w.Header()[name] = values
-				}
+				maps.Copy(w.Header(), tc.app)
 			})
 			if v.set(t) == nil {
 				t.Error("no cookie")
@@ -146,9 +145,7 @@ func TestAnswerWithAFreshKeyIsNotForSharedCaches(t *testing.T) {
 			}
 			before := tc.app.Clone()
 			again := visiting(m, withCookies("visitor="+visitor), func(w http.ResponseWriter, _ *http.Request) {
-				for name, values := range tc.app {
-					w.Header()[name] = values
-				}
+				maps.Copy(w.Header(), tc.app)
 			})
 			if before.Get("Vary") == "Handrail-Flags" {
 				before.Set("Vary", "Cookie")
