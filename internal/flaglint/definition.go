@@ -7,8 +7,7 @@ import (
 // maxKeyBytes is the longest key that code may name; a longer one is shown cut.
 const maxKeyBytes = 256
 
-// Definitions is what one file defines. [ReadNative] makes one; other formats
-// fill it in themselves.
+// Definitions is what one file defines. [Read] makes one.
 type Definitions struct {
 	// File is its name, as it stands in reports.
 	File string

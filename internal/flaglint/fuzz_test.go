@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/flaglint"
 )
 
@@ -46,7 +47,7 @@ func FuzzDefinitions(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := flaglint.ParseNative("flags.yaml", data)
+		d := flaglint.Parse("flags.yaml", data, flags.Parse)
 		lines := bytes.Split(data, []byte{'\n'})
 		for _, flag := range d.Flags {
 			if flag.Line < 1 || flag.Line > len(lines) || len(flag.Deciding) == 0 {

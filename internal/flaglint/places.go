@@ -78,6 +78,13 @@ func unknownKey(p *strictyaml.Problem) string {
 	return key
 }
 
+// native reports whether no setting is one of flagd's.
+func (p *flagPlace) native() bool {
+	return p.line > 0 && !slices.ContainsFunc(p.settings, func(s setting) bool {
+		return s.name == "state" || s.name == "defaultVariant" || s.name == "targeting"
+	})
+}
+
 // deciding are the lines of the settings that say who gets the flag, of the key
 // where there are none.
 func (p *flagPlace) deciding(lines [][]byte) []Lines {
@@ -85,7 +92,8 @@ func (p *flagPlace) deciding(lines [][]byte) []Lines {
 	var ranges []Lines
 	for i, s := range p.settings {
 		switch s.name {
-		case "enabled", "rolloutPercentage", "allowList", "denyList", "variants":
+		case "enabled", "rolloutPercentage", "allowList", "denyList", "variants",
+			"state", "defaultVariant", "targeting": // of flagd
 		default:
 			continue
 		}
@@ -104,7 +112,7 @@ func (p *flagPlace) deciding(lines [][]byte) []Lines {
 		}
 		ranges = append(ranges, Lines{s.line, max(s.line, last)})
 	}
-	if ranges == nil {
+	if ranges == nil && p.line > 0 {
 		return []Lines{{p.line, p.line}}
 	}
 	return ranges

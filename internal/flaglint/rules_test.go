@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/flags/flagd"
 	"github.com/handrail-go/handrail/internal/flaglint"
 )
 
@@ -23,9 +25,17 @@ func of(r *flaglint.Report) []string {
 	return found
 }
 
+// parseAny is flags.Parse, or that of flagd where the name says so.
+func parseAny(name string, data []byte) (*flags.Set, error) {
+	if strings.Contains(name, "flagd") {
+		return flagd.Parse(name, data)
+	}
+	return flags.Parse(name, data)
+}
+
 func lintFile(t *testing.T, file string) *flaglint.Report {
 	t.Helper()
-	d, err := flaglint.ReadNative(file)
+	d, err := flaglint.Read(file, parseAny)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +93,14 @@ func TestProblemsOfDefinitions(t *testing.T) {
 		{"JSON", "flags.json", "{\"flags\": {\n  \"a\": {\"rolloutPercentage\": 5, \"description\": \"\\/\"},\n  \"b\": {\"rolloutPercentage\": 100}\n}}", []string{
 			`3:3 age-unknown "b" is at 100 %; since when is not known`,
 		}},
+		{"flagd", "flagd.json", flagdDefinitions, []string{
+			`3:3 age-unknown "on" gives everybody "yes"; since when is not known`,
+			`4:3 flag-stale "off" is not enabled, and was created on 2026-01-01 (no history tells since when)`,
+			`6:3 flag-expired "split" expired on 2026-11-19; owner: web`,
+		}},
+		{"a list of flagd, whose places are not known", "flagd.json", `{"flags": [{"key": "a", "state": "ENABLED", "variants": {"x": "y"}, "defaultVariant": "x"}]}`, []string{
+			`0:0 age-unknown "a" gives everybody "x"; since when is not known`,
+		}},
 		{"silenced in the line and in the one before", "flags.yaml", "a: # handrail:ignore\n  rolloutPercentage: 100\n# handrail:ignore: a kill switch\nb: {rolloutPercentage: 100}\nc: {rolloutPercentage: 100}\n", []string{
 			`5:1 age-unknown "c" is at 100 %; since when is not known`,
 		}},
@@ -97,6 +115,14 @@ func TestProblemsOfDefinitions(t *testing.T) {
 		})
 	}
 }
+
+const flagdDefinitions = `{"flags": {
+  "half": {"state": "ENABLED", "variants": {"yes": true, "no": false}, "defaultVariant": "yes", "targeting": {"if": [{"var": "x"}, "no"]}},
+  "on": {"state": "ENABLED", "variants": {"yes": true, "no": false}, "defaultVariant": "yes"},
+  "off": {"state": "DISABLED", "variants": {"yes": true, "no": false}, "defaultVariant": "yes",
+    "metadata": {"created": "2026-01-01"}},
+  "split": {"state": "ENABLED", "variants": {"yes": true, "no": false}, "defaultVariant": "yes", "metadata": {"expires": "2026-11-19", "owner": "web"}}
+}}`
 
 // A repository of git with a clock of its own.
 type repository struct {
@@ -246,7 +272,7 @@ func TestGitRunsNothing(t *testing.T) {
 	}
 	t.Setenv("GIT_DIR", filepath.Join(r.dir, "nowhere")) // as a hook may find it
 	t.Setenv("GIT_PAGER", script)
-	d, err := flaglint.ReadNative(file)
+	d, err := flaglint.Read(file, parseAny)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,34 +3,30 @@ package flaglint
 import (
 	"bytes"
 	"errors"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/internal/filewatch"
 )
 
-// ReadNative reads a definition file of package flags. The error is about the
-// file as a whole: it cannot be read. What is wrong in it stands in the
-// Definitions.
-func ReadNative(name string) (*Definitions, error) {
-	in, err := os.Open(name)
+// A Parser compiles definitions, as flags.Parse does.
+type Parser func(name string, data []byte) (*flags.Set, error)
+
+// Read reads a definition file. The error is about the file as a whole: it
+// cannot be read. What is wrong in it stands in the Definitions.
+func Read(name string, parse Parser) (*Definitions, error) {
+	data, err := filewatch.Read(name, flags.MaxFileBytes)
 	if err != nil {
-		return nil, err
+		return nil, &flags.DefinitionError{File: name, Reason: "cannot be read: " + reason(err)}
 	}
-	defer in.Close()
-	data, err := io.ReadAll(io.LimitReader(in, flags.MaxFileBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	return ParseNative(name, data), nil
+	return Parse(name, data, parse), nil
 }
 
-// ParseNative is ReadNative for what was read already.
-func ParseNative(name string, data []byte) *Definitions {
+// Parse is Read for what was read already.
+func Parse(name string, data []byte, parse Parser) *Definitions {
 	d := &Definitions{File: name}
-	set, err := flags.Parse(name, data)
+	set, err := parse(name, data)
 	if err != nil {
 		d.Errors = problemsOf(err)
 		return d
@@ -47,27 +43,35 @@ func ParseNative(name string, data []byte) *Definitions {
 	for _, key := range set.Keys() {
 		def, _ := set.Lookup(key)
 		p := places[key]
-		d.Flags = append(d.Flags, Flag{
-			Key: key, Line: p.line, Column: p.column,
-			Settled: settled(&def), Deciding: p.deciding(lines),
+		if p == nil {
+			p = &flagPlace{} // in a form whose places are not known
+		}
+		f := Flag{
+			Key: key, Line: p.line, Column: p.column, Deciding: p.deciding(lines),
 			Created: def.Created, Expires: def.Expires, AtExpiry: atExpiry(def.OnExpiry), Owner: def.Owner,
 			Ignored: ignoredLine(lines, p.line),
-		})
+		}
+		if p.native() {
+			f.Settled = settled(&def)
+		} else {
+			f.Settled = settledForeign(set, key)
+		}
+		d.Flags = append(d.Flags, f)
 	}
 	return d
 }
 
-// settled says what everybody gets of a flag.
+// settled says what everybody gets of a flag of package flags.
 func settled(def *flags.Definition) string {
 	shares := 0
 	for _, v := range def.Variants {
 		shares += min(v.Weight, 1)
 	}
 	switch {
-	case def.Enabled && def.RolloutThousandths > 0 && shares > 1:
-		return "" // users differ in their variant
 	case !def.Enabled:
 		return "is not enabled"
+	case def.RolloutThousandths == flags.FullRollout && shares > 1:
+		return "" // users differ in their variant
 	case def.RolloutThousandths == flags.FullRollout && len(def.DenyList) > 0:
 		return "is at 100 %, but for its denyList"
 	case def.RolloutThousandths == flags.FullRollout:
@@ -76,6 +80,18 @@ func settled(def *flags.Definition) string {
 		return "is at 0 %, but for its allowList"
 	case def.RolloutThousandths == 0:
 		return "is at 0 %"
+	}
+	return ""
+}
+
+// settledForeign says what everybody gets of a flag of another format, whose
+// rules are known to itself only.
+func settledForeign(set *flags.Set, key string) string {
+	switch d := set.EvaluateContext(key, flags.EvaluationContext{}); d.Reason {
+	case flags.ReasonDisabled:
+		return "is not enabled"
+	case flags.ReasonStatic:
+		return "gives everybody " + strconv.Quote(d.Variant)
 	}
 	return ""
 }
