@@ -45,9 +45,3 @@ func ReadFlagFile(name string) (*flags.Set, error) {
 	}
 	return ParseFlags(name, data)
 }
-
-// ParseFlags compiles definitions of flags in any format that we know, which
-// their content tells.
-func ParseFlags(name string, data []byte) (*flags.Set, error) {
-	return flags.Parse(name, data)
-}
