@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/handrail-go/handrail/observe/prom"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 func day(year int, month time.Month, d int) time.Time {
@@ -115,24 +114,5 @@ func TestTimeOfAFlagChange(t *testing.T) {
 		if !strings.Contains(all, line+"\n") {
 			t.Errorf("no %s in\n%s", line, all)
 		}
-	}
-}
-
-func TestPromlintOfFlags(t *testing.T) {
-	m := newMetrics(t, prom.Config{})
-	m.FlagsTaken(0)
-	m.CollectFlags(func() prom.Flags {
-		return prom.Flags{LoadedAt: time.Unix(1, 0), Expiries: []prom.FlagExpiry{{"a", "b", time.Unix(1, 0)}}}
-	})
-	families, err := m.Registry().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	problems, err := promlint.NewWithMetricFamilies(families).Lint()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 }

@@ -122,6 +122,10 @@ func TestPromlint(t *testing.T) {
 	m.WebhookVerified("a", 0, "b")
 	m.CollectInboxes(func() []prom.Inbox { return []prom.Inbox{{Route: "a"}} })
 	m.FlagEvaluation("a", "b", "c")
+	m.FlagsTaken(0)
+	m.CollectFlags(func() prom.Flags {
+		return prom.Flags{LoadedAt: time.Unix(1, 0), Expiries: []prom.FlagExpiry{{"a", "b", time.Unix(1, 0)}}}
+	})
 	m.HealthCheck("a", true)
 	families, err := m.Registry().Gather()
 	if err != nil {
