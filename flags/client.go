@@ -2,7 +2,6 @@ package flags
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +32,28 @@ type Config struct {
 	// a fraction of OnEvaluation. Nil costs nothing.
 	CounterOf func(d Decision) Counter
 
+	// OnObeyed is told how long it took from the writing of new definitions to
+	// the last decision by the ones before: requests under way keep theirs. It is
+	// called by Run, a minute after the new ones were taken, and not where it is
+	// not known when they were written, see [Event.Delay]; of more than 64 changes
+	// in a minute some are left out. Decisions of a [Set] itself do not count. Nil:
+	// nobody looks.
+	OnObeyed func(time.Duration)
+
+	// Snapshot is the path of a file in which Run keeps a copy of the newest good
+	// definitions. At a start while the Source cannot be read, or holds an error,
+	// they answer, Err says why, and Run goes on trying. One that is damaged, or
+	// of a Source with another name, is refused. Run writes it beside everything
+	// else: one that cannot be written is an EventSnapshotFailed. Mode 0600; a
+	// lock file stays beside it. Its folder must exist. Empty: none.
+	Snapshot string
+
+	// AllowUnready makes New succeed without definitions: until Run has taken
+	// some, Ready is false and every decision is PROVIDER_NOT_READY. It is for a
+	// Source in another place, which may come up later than the program. False:
+	// New fails.
+	AllowUnready bool
+
 	// Now is the clock for expiry dates. Nil: time.Now, up to half a second
 	// late.
 	Now func() time.Time
@@ -54,14 +75,22 @@ type Client struct {
 	set          atomic.Pointer[Set]
 	failure      atomic.Pointer[error]
 	running      atomic.Bool
-	subscribing  sync.Mutex // held to change subscribers
+	rewatch      atomic.Pointer[context.CancelFunc] // ends the Watch of now
+	updating     sync.Mutex                         // held to take what a Source found
+	updates      int                                // how often that was done
+	takenAt      time.Time                          // the set
+	onSet        *fate                              // the set's; nil: nobody looks
+	snapshot     *snapshot                          // nil: none
+	obedience    *obedience                         // nil: nobody looks
+	subscribing  sync.Mutex                         // held to change subscribers
 	subscribers  atomic.Pointer[[]*subscriber]
 }
 
 // New loads the definitions from cfg.Source and returns a Client that answers
-// from them. It fails when they cannot be read or hold an error: there is no
-// last good set yet. Problems of the Config match *ConfigError, those of the
-// definitions *DefinitionError.
+// from them. It fails when they cannot be read or hold an error, and there is no
+// snapshot either: there is no last good set yet. With cfg.AllowUnready it does not.
+// Problems of the Config match *ConfigError, those of the definitions
+// *DefinitionError.
 //
 // New starts no goroutine: the definitions stay as loaded until Run is called.
 func New(ctx context.Context, cfg Config) (*Client, error) {
@@ -74,77 +103,52 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if c.parse == nil {
 		c.parse = Parse
 	}
-	doc, err := cfg.Source.Load(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("flags: load: %w", err)
+	if cfg.OnObeyed != nil {
+		c.obedience = newObedience(cfg.OnObeyed)
 	}
-	set, err := c.parse(doc.Name, doc.Data)
-	if err != nil {
+	if cfg.Snapshot != "" {
+		c.snapshot = newSnapshot(cfg.Snapshot)
+	}
+	if err := c.begin(ctx, cfg.AllowUnready); err != nil {
 		return nil, err
 	}
-	c.swap(doc.Name, set)
 	return c, nil
 }
 
 // Run follows the Source until ctx ends and returns nil then. Definitions that
 // cannot be read, or hold an error, change nothing; Err and OnEvent say so. It
-// runs in the caller's goroutine, and returns ErrRunning when another call does.
+// runs in the caller's goroutine, waits for those that it starts, and returns
+// ErrRunning when another call does.
 func (c *Client) Run(ctx context.Context) error {
 	if !c.running.CompareAndSwap(false, true) {
 		return ErrRunning
 	}
 	defer c.running.Store(false)
-	return c.source.Watch(ctx, c.update)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if c.snapshot != nil {
+		beside.Go(func() { c.snapshot.run(ctx, c.snapshotFailed) })
+	}
+	if c.obedience != nil {
+		beside.Go(func() { c.obedience.run(ctx) })
+	}
+	for {
+		watching, end := context.WithCancel(ctx)
+		c.rewatch.Store(&end)
+		err := c.source.Watch(watching, c.update)
+		again := watching.Err() != nil && ctx.Err() == nil
+		end()
+		if err != nil || !again {
+			return err
+		}
+	}
 }
 
-// update takes what a Source found. Sources call it one at a time.
-func (c *Client) update(doc Document, err error) {
-	if err != nil {
-		c.fail(EventUnreachable, doc.Name, fmt.Errorf("flags: load: %w", err))
-		return
-	}
-	if c.Err() == nil && c.Set().Version() == VersionOf(doc.Data) {
-		return
-	}
-	set, err := c.parse(doc.Name, doc.Data)
-	if err == nil && set.Len() == 0 && c.Set().Len() > 0 {
-		err = fmt.Errorf("%s: %w", doc.Name, ErrAllRemoved)
-	}
-	if err != nil {
-		c.fail(EventRejected, doc.Name, err)
-		return
-	}
-	c.swap(doc.Name, set)
-}
-
-// swap makes set the one that answers.
-func (c *Client) swap(name string, set *Set) {
-	set = set.withClock(c.clock)
-	if c.counterOf != nil {
-		set.count()
-	}
-	old := c.set.Swap(set)
-	c.failure.Store(nil)
-	if !c.heeded() {
-		return
-	}
-	added, changed, removed := set.Diff(old)
-	c.emit(Event{
-		Kind: EventLoaded, Source: name, Version: set.version, Flags: set.Len(), Warnings: set.Warnings(),
-		Added: len(added), Changed: len(changed), Removed: len(removed),
-	})
-}
-
-// fail records why the Source's newest state is not the one that answers. The
-// same failure again, at the next poll, is not worth another event.
-func (c *Client) fail(kind EventKind, name string, err error) {
-	if last := c.Err(); last != nil && last.Error() == err.Error() {
-		return
-	}
-	c.failure.Store(&err)
-	s := c.Set()
-	c.emit(Event{Kind: kind, Source: name, Version: s.version, Flags: s.Len(), Err: err})
-}
+// Ready reports whether there ever were definitions to answer from. It stays
+// true from then on.
+func (c *Client) Ready() bool { return !c.Set().unready }
 
 // Err says why the last good definitions are not the Source's newest. It is nil
 // when they are.

@@ -27,10 +27,18 @@ func (s *Set) Evaluate(key, targetingKey string) Decision {
 func (s *Set) EvaluateContext(key string, ec EvaluationContext) (d Decision) {
 	f := s.byKey[key]
 	if f == nil {
-		return failed(key, ErrorFlagNotFound)
+		return s.unknown(key)
 	}
 	f.evaluate(&d, ec, s.unixFor(f))
 	return d
+}
+
+// unknown is the decision about a flag that s does not have.
+func (s *Set) unknown(key string) Decision {
+	if s.unready {
+		return failed(key, ErrorProviderNotReady)
+	}
+	return failed(key, ErrorFlagNotFound)
 }
 
 // EvaluateAll returns the decision about every flag, by key. All of them are

@@ -65,7 +65,7 @@ func (e *Evaluator) Enabled(key string) bool {
 	}
 	f := e.set.byKey[key]
 	if f == nil || e.hides(f) {
-		e.client.tellUnknown(key)
+		e.client.tellUnknown(e.set.unknown(key))
 		return false
 	}
 	if !f.plain {
@@ -92,8 +92,8 @@ func (e *Evaluator) lookUp(d *Decision, key string) {
 	}
 	f := e.set.byKey[key]
 	if f == nil || e.hides(f) {
-		e.client.tellUnknown(key)
-		*d = failed(key, ErrorFlagNotFound)
+		*d = e.set.unknown(key)
+		e.client.tellUnknown(*d)
 		return
 	}
 	e.evaluate(d, f, e.set.unixFor(f))

@@ -1,5 +1,7 @@
 package flags
 
+import "time"
+
 // Event tells what happened to the definitions. Fields that a kind does not
 // name are zero.
 type Event struct {
@@ -13,7 +15,13 @@ type Event struct {
 	// Added, Changed and Removed count flags against the set before.
 	// EventLoaded only.
 	Added, Changed, Removed int
-	// Warnings are those of the set. EventLoaded only.
+	// Delay is how long the definitions that were replaced went on to answer
+	// after the new ones were written, see [Document.Written]; a nanosecond at
+	// least. Zero: not known, or nothing was replaced. It is not known where the
+	// new ones were written before the old ones were taken, as a file is that was
+	// kept aside and put in place later. EventLoaded only.
+	Delay time.Duration
+	// Warnings are those of the set. EventLoaded and EventSnapshot only.
 	Warnings []string
 	// Dropped is how many flags that are on did not fit.
 	// EventHeaderTruncated only.
@@ -34,6 +42,12 @@ const (
 	// EventUnreachable: the source could not be read. The last good
 	// definitions stay.
 	EventUnreachable EventKind = "unreachable"
+	// EventSnapshot: the source could not be read at the start, or held an error,
+	// and the definitions of an earlier run answer. Err says why.
+	EventSnapshot EventKind = "snapshot"
+	// EventSnapshotFailed: the snapshot could not be written, or at the start was
+	// there and could not be used. What answers is not concerned.
+	EventSnapshotFailed EventKind = "snapshot_failed"
 	// EventHeaderTruncated: more flags are on than Handrail-Flags may hold.
 	// Told once per version of the definitions and Middleware.
 	EventHeaderTruncated EventKind = "header_truncated"

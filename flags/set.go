@@ -15,6 +15,7 @@ type Set struct {
 	version  string
 	warnings []string
 	dated    bool // the time may matter to an answer
+	unready  bool // there were never any definitions
 	clock    *clock
 }
 

@@ -2,6 +2,7 @@ package flags
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/handrail-go/handrail/internal/filewatch"
@@ -14,21 +15,25 @@ type Document struct {
 	Name string
 	// Data is YAML or JSON. Nobody changes it after it was handed over.
 	Data []byte
-	// Written is when the definitions were changed last, by the clock of
-	// whoever wrote them. Zero when that is not known.
+	// Written is when the definitions were changed last, by the clock of this
+	// process as well as the Source can tell: a server is asked how long ago that
+	// was. Zero when that is not known.
 	Written time.Time
 }
 
 // Source is where definitions come from. The Client decides what becomes of
 // them: whatever a Source delivers is taken whole or not at all.
 type Source interface {
-	// Load reads the definitions now. It returns when ctx ends.
+	// Load reads the definitions now. It returns when ctx ends. With an error it
+	// returns the Name alone, by which a snapshot is known.
 	Load(ctx context.Context) (Document, error)
 
-	// Watch calls update with each new version of the definitions and with
-	// each failure to read them, one call at a time, until ctx ends. It may
-	// deliver a version that is already known. It returns nil when ctx ended,
-	// and otherwise why it cannot go on; no call of update comes after that.
+	// Watch calls update with the definitions that are there, with each new
+	// version of them, and with each failure to read them, one call at a time,
+	// until ctx ends. After a failure it goes on trying, and delivers again when
+	// it succeeds. It may deliver a version that is already known. It returns nil
+	// when ctx ended, and otherwise why it cannot go on; no call of update comes
+	// after that.
 	Watch(ctx context.Context, update func(Document, error)) error
 }
 
@@ -53,7 +58,8 @@ type staticSource Document
 
 func (s staticSource) Load(context.Context) (Document, error) { return Document(s), nil }
 
-func (s staticSource) Watch(ctx context.Context, _ func(Document, error)) error {
+func (s staticSource) Watch(ctx context.Context, update func(Document, error)) error {
+	update(Document(s), nil)
 	<-ctx.Done()
 	return nil
 }
@@ -72,7 +78,15 @@ type fileSource string
 
 func (f fileSource) Load(context.Context) (Document, error) {
 	data, err := filewatch.Read(string(f), MaxFileBytes)
-	return Document{Name: string(f), Data: data}, err
+	return f.document(data), err
+}
+
+func (f fileSource) document(data []byte) Document {
+	doc := Document{Name: string(f), Data: data}
+	if info, err := os.Stat(string(f)); err == nil && data != nil {
+		doc.Written = info.ModTime()
+	}
+	return doc
 }
 
 func (f fileSource) Watch(ctx context.Context, update func(Document, error)) error {
@@ -81,7 +95,7 @@ func (f fileSource) Watch(ctx context.Context, update func(Document, error)) err
 		MaxBytes: MaxFileBytes,
 		Initial:  []byte{0}, // differs from every definition file, the empty one included
 		OnChange: func(data []byte, err error) {
-			update(Document{Name: string(f), Data: data}, err)
+			update(f.document(data), err)
 		},
 	})
 	return nil

@@ -5,8 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// A tally holds the counter of each answer that one flag gave.
+// A tally holds the counter of each answer that one flag gave, and whether its
+// Set was replaced.
 type tally struct {
+	fate   *fate // nil: nobody looks
 	plain  [len(reasons)][2]atomic.Pointer[Counter]
 	others atomic.Pointer[map[answered]Counter] // as many as variants times reasons; replaced, never changed
 }
@@ -19,16 +21,19 @@ type answered struct {
 }
 
 // count gives every flag of s a tally, before s is used.
-func (s *Set) count() {
+func (s *Set) count(fate *fate) {
 	for _, f := range s.ordered {
-		f.tally = new(tally)
+		f.tally = &tally{fate: fate}
 	}
 }
 
 // tell tells whoever wants to know of a decision.
 func (c *Client) tell(f *flag, on bool, r rule) {
 	if f.tally != nil {
-		c.counter(f, on, r).Inc()
+		f.tally.fate.decided()
+		if c.counterOf != nil {
+			c.counter(f, on, r).Inc()
+		}
 	}
 	if c.onEvaluation != nil {
 		c.onEvaluation(f.decision(on, r))
@@ -38,7 +43,10 @@ func (c *Client) tell(f *flag, on bool, r rule) {
 // heard is tell for a flag that is not plain.
 func (c *Client) heard(f *flag, d *Decision) {
 	if f.tally != nil {
-		c.otherCounter(f, d).Inc()
+		f.tally.fate.decided()
+		if c.counterOf != nil {
+			c.otherCounter(f, d).Inc()
+		}
 	}
 	if c.onEvaluation != nil {
 		c.onEvaluation(*d)
@@ -82,8 +90,7 @@ func (c *Client) counter(f *flag, on bool, r rule) Counter {
 }
 
 // tellUnknown is tell for a flag that does not exist.
-func (c *Client) tellUnknown(key string) {
-	d := failed(key, ErrorFlagNotFound)
+func (c *Client) tellUnknown(d Decision) {
 	if c.counterOf != nil {
 		c.counterOf(d).Inc()
 	}
