@@ -193,8 +193,7 @@ func readFlag(name string, data []byte, key string) (fileFlag, error) {
 func judge(key string, settings []byte, f *fileFlag, known strictyaml.Problems) (Definition, strictyaml.Problems) {
 	name, _ := json.Marshal(key)
 	doc, err := strictyaml.Parse(settingsName+".json", slices.Concat([]byte("{"), name, []byte(":\n"), settings, []byte("\n}")))
-	var found strictyaml.Problems
-	if errors.As(err, &found) {
+	if found, ok := errors.AsType[strictyaml.Problems](err); ok {
 		return Definition{}, found // they are nested too deeply, by one
 	}
 	p := parser{doc: doc}

@@ -35,6 +35,7 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	mux.HandleFunc("GET "+LimitsPath, s.serveLimits)
 	mux.HandleFunc("POST "+UnblockPath, s.serveUnblock)
 	s.webhookAdmin().register(mux)
+	s.flagAdmin(c).register(mux)
 	mux.HandleFunc("POST "+WebhookExplainPath, s.explainHandler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -28,6 +28,7 @@ func (s *Sidecar) onFlags(e flags.Event) {
 	switch e.Kind {
 	case flags.EventLoaded:
 		s.monitor.Clear("flags")
+		s.flagJournal.look()
 		s.log.Info("flags loaded", append(attrs, "added", e.Added, "changed", e.Changed, "removed", e.Removed)...)
 		for _, w := range e.Warnings {
 			s.log.Warn("flags", "source", e.Source, "warning", w)

@@ -81,7 +81,10 @@ func listenOn(addr string) (net.Listener, error) {
 	umask := syscall.Umask(0o177)
 	ln, err := net.Listen("unix", path)
 	syscall.Umask(umask)
-	return ln, err
+	if err != nil {
+		return nil, err
+	}
+	return withPeers(ln), nil
 }
 
 // Timeouts of the listeners. There is no total: uploads, streams and WebSockets

@@ -104,6 +104,7 @@ func (s *Sidecar) metricsHandler() http.Handler {
 func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o RunOptions) {
 	if s.flags != nil {
 		wg.Go(func() { _ = s.flags.Run(ctx) })
+		wg.Go(func() { s.flagJournal.follow(ctx, s.flags, s.log) })
 	}
 	wg.Go(func() { s.watchConfig(ctx) })
 	wg.Go(func() { follow(ctx, o.Signals.Reload, func(os.Signal) { s.Reload(ctx, nil) }) })

@@ -38,6 +38,9 @@ type Sidecar struct {
 	watch     *ratelimit.Watch
 	flags     *flags.Client // nil without a source
 
+	flagSource  *flagSource  // of flags
+	flagJournal *flagJournal // of its changes
+
 	started   *Loaded // the configuration that New got
 	current   atomic.Pointer[assembly]
 	reloading sync.Mutex
@@ -99,8 +102,10 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 		return err
 	}
 	if l.Flags.Source != "" {
+		s.flagSource = newFlagSource(flags.File(l.Flags.Source))
+		s.flagJournal = newFlagJournal(l.DataDir, l.Flags.Source)
 		if s.flags, err = flags.New(ctx, flags.Config{
-			Source: flags.File(l.Flags.Source), OnEvent: s.onFlags, CounterOf: s.flagCounter,
+			Source: s.flagSource, OnEvent: s.onFlags, CounterOf: s.flagCounter,
 		}); err != nil {
 			return err
 		}

@@ -1,0 +1,237 @@
+package sidecar
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
+)
+
+// Where the admin listener tells of flags and takes changes. The key of a flag
+// follows FlagsPath and a slash; a slash in it may be escaped.
+const (
+	FlagsPath      = "/api/v1/flags"
+	FlagsAuditPath = "/api/v1/flags-audit"
+	// ActorHeader says who makes a change, for the audit log.
+	ActorHeader = "Handrail-Actor"
+)
+
+// Flags is the answer of FlagsPath.
+type Flags struct {
+	Source string `json:"source"`
+	// Configuration is the version of all definitions that are in force.
+	Configuration string `json:"configuration"`
+	Writable      bool   `json:"writable"`
+	// Error is why the source's newest definitions are not in force.
+	Error    string      `json:"error,omitempty"`
+	Warnings []string    `json:"warnings,omitempty"`
+	Flags    []FlagState `json:"flags"`
+}
+
+// Check implements adminclient.Checker.
+func (f *Flags) Check() error {
+	if f.Flags == nil {
+		return errNoAnswer
+	}
+	return nil
+}
+
+// What a flag answers.
+const (
+	FlagOn      = "on"      // for everyone
+	FlagOff     = "off"     // for everyone
+	FlagPartial = "partial" // it hangs on who asks
+)
+
+// FlagState is one flag.
+type FlagState struct {
+	Key string `json:"key"`
+	// Version is that of this flag alone. If-Match takes it, in quotes.
+	Version string `json:"version"`
+	State   string `json:"state"`
+	Expired bool   `json:"expired,omitempty"`
+	// Definition is as it may stand in a file, without defaults.
+	Definition json.RawMessage `json:"definition"`
+}
+
+// Check implements adminclient.Checker.
+func (f *FlagState) Check() error {
+	if f.Key == "" || f.Version == "" {
+		return errNoAnswer
+	}
+	return nil
+}
+
+// FlagChanged is the answer to a change.
+type FlagChanged struct {
+	Key string `json:"key"`
+	// Before and After are definitions; null where there is none.
+	Before json.RawMessage `json:"before"`
+	After  json.RawMessage `json:"after"`
+	// Version is that of the flag from now on; empty when it is gone.
+	Version       string `json:"version"`
+	Configuration string `json:"configuration"`
+	// Changed is false where all was so already, and after a dry run.
+	Changed bool `json:"changed"`
+	// InForce: the sidecar that answers decides by it. Others follow.
+	InForce bool `json:"in_force"`
+	// Audit is the number of the line of the audit log; 0 without a change.
+	Audit int64 `json:"audit,omitempty"`
+}
+
+// Check implements adminclient.Checker.
+func (f *FlagChanged) Check() error {
+	if f.Key == "" || f.Configuration == "" {
+		return errNoAnswer
+	}
+	return nil
+}
+
+// FlagsAudit is a page of the audit log, the newest line first.
+type FlagsAudit struct {
+	Entries []flagaudit.Entry `json:"entries"`
+	// Before asks for the next page; 0 with the last.
+	Before int64 `json:"before,omitempty"`
+}
+
+// Check implements adminclient.Checker.
+func (f *FlagsAudit) Check() error {
+	if f.Entries == nil {
+		return errNoAnswer
+	}
+	return nil
+}
+
+var errNoAnswer = errors.New("it lacks what such an answer has")
+
+// A flagAdmin answers operators about flags.
+type flagAdmin struct {
+	client  *flags.Client // nil without a source
+	source  *flagSource
+	journal *flagJournal
+	log     *slog.Logger
+	via     string // how whoever may change came in
+}
+
+// flagAdmin is that of the admin listener c.
+func (s *Sidecar) flagAdmin(c AdminConfig) *flagAdmin {
+	a := &flagAdmin{client: s.flags, source: s.flagSource, journal: s.flagJournal, log: s.log, via: "token"}
+	if strings.HasPrefix(c.Listen, "unix:") {
+		a.via = "socket"
+	}
+	return a
+}
+
+func (a *flagAdmin) register(mux *http.ServeMux) {
+	const one = FlagsPath + "/{key...}"
+	for pattern, h := range map[string]http.HandlerFunc{
+		"GET " + FlagsPath: a.list, "GET " + one: a.show, "GET " + FlagsAuditPath: a.audit,
+		"PUT " + one: a.put, "PATCH " + one: a.patch, "DELETE " + one: a.delete,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if a.client == nil {
+				writeDetail(w, http.StatusNotFound, "no_flags", "flags.source is not set, so there are no flags")
+				return
+			}
+			h(w, r)
+		})
+	}
+}
+
+func (a *flagAdmin) list(w http.ResponseWriter, _ *http.Request) {
+	set := a.client.Set()
+	out := Flags{
+		Source: a.journal.source, Configuration: set.Version(), Writable: a.source.writer() != nil,
+		Warnings: set.Warnings(), Flags: make([]FlagState, 0, set.Len()),
+	}
+	if err := a.client.Err(); err != nil {
+		out.Error = err.Error()
+	}
+	for _, key := range set.Keys() {
+		def, _ := set.Lookup(key)
+		out.Flags = append(out.Flags, flagState(def, time.Now()))
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (a *flagAdmin) show(w http.ResponseWriter, r *http.Request) {
+	def, ok := a.client.Set().Lookup(r.PathValue("key"))
+	if !ok {
+		unknownFlag(w)
+		return
+	}
+	state := flagState(def, time.Now())
+	w.Header().Set("ETag", quoted(state.Version))
+	writeJSON(w, http.StatusOK, state)
+}
+
+func unknownFlag(w http.ResponseWriter) {
+	writeDetail(w, http.StatusNotFound, "unknown_flag", "no flag has that key")
+}
+
+// flagState is a flag as it is at now.
+func flagState(def flags.Definition, now time.Time) FlagState {
+	settings := def.Settings()
+	out := FlagState{Key: def.Key, Version: flagVersion(settings), State: FlagPartial, Definition: settings}
+	out.Expired = def.Expired(now)
+	share := def.RolloutThousandths
+	off := !def.Enabled
+	if out.Expired {
+		off = off || def.OnExpiry == flags.ExpiryOff
+		if def.OnExpiry == flags.ExpiryOn {
+			share = flags.FullRollout
+		}
+	}
+	switch {
+	case off, share == 0 && len(def.AllowList) == 0:
+		out.State = FlagOff
+	case share == flags.FullRollout && len(def.DenyList) == 0:
+		out.State = FlagOn
+	}
+	return out
+}
+
+// flagVersion identifies the settings of one flag.
+func flagVersion(settings []byte) string {
+	sum := sha256.Sum256(settings)
+	return hex.EncodeToString(sum[:16])
+}
+
+func quoted(version string) string { return `"` + version + `"` }
+
+// audit serves a page of the audit log.
+func (a *flagAdmin) audit(w http.ResponseWriter, r *http.Request) {
+	in, ok := queryOf(r, "before", "limit")
+	limit, before := defaultPage, int64(0)
+	var err error
+	if ok && in["limit"] != "" {
+		limit, err = strconv.Atoi(in["limit"])
+		ok = err == nil && limit >= 1 && limit <= 1000
+	}
+	if ok && in["before"] != "" {
+		before, err = strconv.ParseInt(in["before"], 10, 64)
+		ok = err == nil && before >= 1
+	}
+	if !ok {
+		writeDetail(w, http.StatusBadRequest, "bad_request", "before (a number of a line) and limit (1 to 1000) can be asked for, each once")
+		return
+	}
+	out := FlagsAudit{}
+	if out.Entries, err = a.journal.log.Read(before, limit); err != nil {
+		a.log.Error("the audit log of flags cannot be read", "error", err)
+		writeDetail(w, http.StatusServiceUnavailable, "audit_unavailable", "the audit log cannot be read")
+		return
+	}
+	if n := len(out.Entries); n > 0 && out.Entries[n-1].N > 1 {
+		out.Before = out.Entries[n-1].N
+	}
+	writeJSON(w, http.StatusOK, out)
+}

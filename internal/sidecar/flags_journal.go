@@ -1,0 +1,162 @@
+package sidecar
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
+)
+
+// A flagJournal keeps the audit log of flags: changes that are made here before
+// they are, and those that are found in the source.
+type flagJournal struct {
+	log    *flagaudit.Log
+	source string        // as operators know it
+	busy   chan struct{} // of one slot: whoever changes or records
+	seen   chan struct{} // of one slot: there may be something to record
+
+	last *flags.Set // the newest that is recorded
+}
+
+func newFlagJournal(dataDir, source string) *flagJournal {
+	return &flagJournal{
+		log: flagaudit.New(dataDir, 0), source: source,
+		busy: make(chan struct{}, 1), seen: make(chan struct{}, 1),
+	}
+}
+
+// begin waits until nobody else changes or records.
+func (j *flagJournal) begin(ctx context.Context) error {
+	select {
+	case j.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (j *flagJournal) end() { <-j.busy }
+
+// look has follow record what is in force now. It never waits.
+func (j *flagJournal) look() {
+	select {
+	case j.seen <- struct{}{}:
+	default:
+	}
+}
+
+// follow records, until ctx ends, what others change.
+func (j *flagJournal) follow(ctx context.Context, client *flags.Client, log *slog.Logger) {
+	if j.begin(ctx) != nil {
+		return
+	}
+	err := j.record(client.Set())
+	j.end()
+	for {
+		if err != nil {
+			log.Warn("changes of flags are not in the audit log", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.seen:
+		}
+		if j.begin(ctx) != nil {
+			return
+		}
+		err = j.record(client.Set())
+		j.end()
+	}
+}
+
+// start compares what the log told last with the definitions that were loaded.
+// A change whose outcome it does not tell, since a crash came between, was made
+// or is taken back.
+func (j *flagJournal) start(set *flags.Set) error {
+	entries, err := j.log.Read(0, 1)
+	if err != nil || len(entries) == 0 {
+		j.last = set
+		return err
+	}
+	e := entries[0]
+	now := e.ConfigurationAfter
+	if e.What == flagaudit.NotMade {
+		now = e.ConfigurationBefore
+	}
+	switch set.Version() {
+	case now:
+	case e.ConfigurationBefore:
+		if e.What == flagaudit.Change {
+			err = j.undo(e.N, e, nil)
+		}
+	default:
+		_, err = j.log.Append(flagaudit.Entry{
+			What: flagaudit.Seen, Via: viaSource, Source: j.source, ConfigurationBefore: now, ConfigurationAfter: set.Version(),
+			Note: "changed while no sidecar followed the source",
+		})
+	}
+	if err == nil {
+		j.last = set
+	}
+	return err
+}
+
+const viaSource = "source"
+
+// record tells what others changed since the last time.
+func (j *flagJournal) record(set *flags.Set) error {
+	switch {
+	case j.last == nil:
+		return j.start(set)
+	case j.last.Version() == set.Version():
+		return nil
+	}
+	var entries []flagaudit.Entry
+	added, changed, removed := set.Diff(j.last)
+	for _, keys := range [][]string{added, changed, removed} {
+		for _, key := range keys {
+			before, _ := settingsIn(j.last, key)
+			after, _ := settingsIn(set, key)
+			entries = append(entries, j.found(set, key, before, after))
+		}
+	}
+	if len(entries) == 0 { // comments, or the order
+		entries = append(entries, j.found(set, "", nil, nil))
+	}
+	if _, err := j.log.Append(entries...); err != nil {
+		return err
+	}
+	j.last = set
+	return nil
+}
+
+func (j *flagJournal) found(set *flags.Set, key string, before, after []byte) flagaudit.Entry {
+	return flagaudit.Entry{
+		What: flagaudit.Seen, Via: viaSource, Source: j.source, Flag: key, Before: before, After: after,
+		ConfigurationBefore: j.last.Version(), ConfigurationAfter: set.Version(),
+	}
+}
+
+// intend tells of a change of set that is about to be made, after what others
+// did before. It returns the number of its line.
+func (j *flagJournal) intend(set *flags.Set, e flagaudit.Entry) (int64, error) {
+	if err := j.record(set); err != nil {
+		return 0, err
+	}
+	return j.log.Append(e)
+}
+
+// undo tells that a change was not made after all.
+func (j *flagJournal) undo(n int64, e flagaudit.Entry, cause error) error {
+	e.What, e.Of, e.Before, e.After = flagaudit.NotMade, n, nil, nil
+	e.Note = "a crash came between"
+	if cause != nil {
+		e.Note = withoutQuote(cause)
+	}
+	_, err := j.log.Append(e)
+	return err
+}
+
+// made tells that next was written, so that it is not recorded as another's.
+func (j *flagJournal) made(next *flags.Set) { j.last = next }
