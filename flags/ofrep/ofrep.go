@@ -148,6 +148,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.fail(http.StatusMethodNotAllowed, flags.ErrorGeneral, "only POST is allowed")
 		return
 	}
+	if !h.client.Ready() { // asked first: it stays ready once it is
+		w.Header().Set("Retry-After", h.retryAfter)
+		a.fail(http.StatusServiceUnavailable, flags.ErrorGeneral, "no definitions were loaded yet")
+		return
+	}
 	ec, problem := h.read(r, b)
 	if problem != nil {
 		a.fail(problem.status, problem.code, problem.details)
@@ -173,10 +178,6 @@ func (h *Handler) answerOne(a *answer, e *flags.Evaluator) {
 			return
 		}
 		d.ErrorCode = flags.ErrorGeneral
-	}
-	if d.ErrorCode == flags.ErrorProviderNotReady {
-		h.notReady(a)
-		return
 	}
 	status := http.StatusBadRequest
 	if d.ErrorCode == flags.ErrorFlagNotFound {
@@ -213,11 +214,6 @@ func (h *Handler) answerAll(a *answer, e *flags.Evaluator, known []string) {
 		return
 	}
 	a.send(http.StatusOK, tag.String())
-}
-
-func (h *Handler) notReady(a *answer) {
-	a.w.Header().Set("Retry-After", h.retryAfter)
-	a.fail(http.StatusServiceUnavailable, flags.ErrorGeneral, "no definitions were loaded yet")
 }
 
 // codeOf is the code of the protocol for what went wrong with a flag.

@@ -2,10 +2,12 @@ package ofrep_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/flags/ofrep"
@@ -30,6 +32,40 @@ func (p *pushed) Watch(ctx context.Context, update func(flags.Document, error)) 
 		case text := <-p.documents:
 			update(flags.Document{Name: "flags.yaml", Data: []byte(text)}, nil)
 			p.taken <- struct{}{}
+		}
+	}
+}
+
+// unreachable is a source that is not there.
+type unreachable struct{}
+
+func (unreachable) Load(context.Context) (flags.Document, error) {
+	return flags.Document{}, errors.New("secret of the network")
+}
+
+func (unreachable) Watch(ctx context.Context, _ func(flags.Document, error)) error {
+	<-ctx.Done()
+	return nil
+}
+
+func TestClientsAreToldToComeBackUntilThereAreDefinitions(t *testing.T) {
+	client, err := flags.New(t.Context(), flags.Config{Source: unreachable{}, AllowUnready: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for wait, want := range map[time.Duration]string{0: "1", 1500 * time.Millisecond: "2", time.Minute: "60"} {
+		h, err := ofrep.New(ofrep.Config{Client: client, RetryAfter: wait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, body := range map[string]string{
+			"":   `{"errorCode":"GENERAL","errorDetails":"no definitions were loaded yet"}`,
+			"/a": `{"key":"a","errorCode":"GENERAL","errorDetails":"no definitions were loaded yet"}`,
+		} {
+			w := post(h, path, "{}", "If-None-Match", "*")
+			if w.Code != 503 || w.Header().Get("Retry-After") != want || w.Body.String() != body {
+				t.Errorf("%v: %d %v %s", wait, w.Code, w.Header(), w.Body)
+			}
 		}
 	}
 }
