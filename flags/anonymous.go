@@ -19,8 +19,12 @@ const DefaultAnonymousMaxAge = 365 * 24 * time.Hour
 // for, and for all that bring it back.
 //
 // The key is made where MiddlewareConfig.TargetingKey finds none and some flag
-// picks its users by hash; never for a CORS preflight. The next handler sees the
-// cookie as if the visitor had sent it. The answer sets it, for the whole host,
+// picks its users by hash, which those with rules of their own are taken to do.
+// It is not made where the browser would not keep it: for a CORS preflight and,
+// by what the browser tells in Fetch Metadata, for what a page consists of
+// (scripts, styles, images, fonts), which so stays in shared caches, and in a
+// page of another site. The next handler sees the cookie as if the visitor had
+// sent it. The answer sets it, for the whole host,
 // HttpOnly and SameSite=Lax, unless it sets a cookie of that name itself. What
 // the visitor sent under that name and is not of our form is replaced. A visitor
 // who sends it twice, or so that applications could read it differently, has no
@@ -160,6 +164,22 @@ func (c *freshCookie) give(h http.Header) {
 		HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode,
 	}
 	h["Set-Cookie"] = append(slices.Clip(h["Set-Cookie"]), cookie.String())
+}
+
+// keepsCookie reports whether the browser that sent h would keep a cookie of
+// SameSite=Lax from the answer. Parts of a page bring the cookies that it has, or
+// else go without any; another site's page may set them on top level only. A
+// client that tells nothing of itself may keep it.
+//
+// Source: https://www.w3.org/TR/fetch-metadata/, and RFC 6265bis section 5.7.
+func keepsCookie(h http.Header) bool {
+	switch h.Get("Sec-Fetch-Dest") {
+	case "", "document":
+		return true
+	case "empty", "websocket", "iframe", "frame":
+		return h.Get("Sec-Fetch-Site") != "cross-site"
+	}
+	return false
 }
 
 // newAnonymousKey is a UUID of version 4: RFC 9562 section 5.4.

@@ -80,6 +80,14 @@ func withCookies(lines ...string) *http.Request {
 	return r
 }
 
+// fetching is a request with a browser's Fetch Metadata.
+func fetching(dest, site string) *http.Request {
+	r := withCookies()
+	r.Header.Set("Sec-Fetch-Dest", dest)
+	r.Header.Set("Sec-Fetch-Site", site)
+	return r
+}
+
 func TestVisitorGetsAKeyThatCountsAtOnceAndIsReadBack(t *testing.T) {
 	m := middleware(t, anonymousConfig())
 	first := visiting(m, withCookies(), nil)
@@ -159,6 +167,17 @@ func TestWhoGetsAnAnonymousKey(t *testing.T) {
 		{"ours behind a quote left open", withCookies(`a="1; visitor=` + visitor), ""},
 		{"a CORS preflight", preflight, ""},
 		{"OPTIONS that is none", options, fresh},
+		{"a page", fetching("document", "none"), fresh},
+		{"a page that another site links to", fetching("document", "cross-site"), fresh},
+		{"what a script fetches", fetching("empty", "same-origin"), fresh},
+		{"a WebSocket", fetching("websocket", "same-site"), fresh},
+		{"a frame", fetching("iframe", "same-origin"), fresh},
+		{"a frame in another site's page", fetching("iframe", "cross-site"), ""},
+		{"what another site's script fetches", fetching("empty", "cross-site"), ""},
+		{"a script", fetching("script", "same-origin"), ""},
+		{"a font, fetched without cookies", fetching("font", "same-origin"), ""},
+		{"an image", fetching("image", "cross-site"), ""},
+		{"a destination that is not known", fetching("hologram", "same-origin"), ""},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			v := visiting(m, tc.r, nil)

@@ -208,7 +208,7 @@ func (m *Middleware) flag(r *http.Request, f flagged) (*flagged, *settler, *http
 // cookie where the visitor does not have it yet.
 func (m *Middleware) anonymousKey(r *http.Request, set *Set) (string, *freshCookie) {
 	key, replace := m.anonymous.keyOf(r)
-	if !replace || isPreflight(r) || !m.picksByHash(set) {
+	if !replace || isPreflight(r) || !keepsCookie(r.Header) || !m.picksByHash(set) {
 		return key, nil
 	}
 	fresh := m.anonymous.issue(r)
