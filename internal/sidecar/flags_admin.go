@@ -115,7 +115,7 @@ var errNoAnswer = errors.New("it lacks what such an answer has")
 // A flagAdmin answers operators about flags.
 type flagAdmin struct {
 	client  *flags.Client // nil without a source
-	source  *flagSource
+	writer  flags.Writer  // nil where definitions cannot be changed
 	journal *flagJournal
 	log     *slog.Logger
 	via     string // how whoever may change came in
@@ -123,7 +123,8 @@ type flagAdmin struct {
 
 // flagAdmin is that of the admin listener c.
 func (s *Sidecar) flagAdmin(c AdminConfig) *flagAdmin {
-	a := &flagAdmin{client: s.flags, source: s.flagSource, journal: s.flagJournal, log: s.log, via: "token"}
+	a := &flagAdmin{client: s.flags, journal: s.flagJournal, log: s.log, via: "token"}
+	a.writer, _ = s.flagSource.(flags.Writer)
 	if strings.HasPrefix(c.Listen, "unix:") {
 		a.via = "socket"
 	}
@@ -149,7 +150,7 @@ func (a *flagAdmin) register(mux *http.ServeMux) {
 func (a *flagAdmin) list(w http.ResponseWriter, _ *http.Request) {
 	set := a.client.Set()
 	out := Flags{
-		Source: a.journal.source, Configuration: set.Version(), Writable: a.source.writer() != nil,
+		Source: a.journal.source, Configuration: set.Version(), Writable: a.writer != nil,
 		Warnings: set.Warnings(), Flags: make([]FlagState, 0, set.Len()),
 	}
 	if err := a.client.Err(); err != nil {

@@ -222,8 +222,7 @@ func readActor(r *http.Request) (string, *refusal) {
 // change makes a change, one at a time. Others may write to the source meanwhile:
 // then it is tried again on what they wrote, where the precondition still holds.
 func (a *flagAdmin) change(ctx context.Context, c *flagChange) (FlagChanged, error) {
-	writer := a.source.writer()
-	if writer == nil {
+	if a.writer == nil {
 		return FlagChanged{}, &refusal{status: http.StatusConflict, code: "source_read_only",
 			detail: "the definitions come from " + a.journal.source + " and are changed there"}
 	}
@@ -232,7 +231,7 @@ func (a *flagAdmin) change(ctx context.Context, c *flagChange) (FlagChanged, err
 	}
 	defer a.journal.end()
 	for range flagAttempts {
-		out, err := a.attempt(ctx, writer, c)
+		out, err := a.attempt(ctx, c)
 		if !errors.Is(err, flags.ErrConflict) {
 			return out, err
 		}
@@ -240,8 +239,8 @@ func (a *flagAdmin) change(ctx context.Context, c *flagChange) (FlagChanged, err
 	return FlagChanged{}, &refusal{status: http.StatusConflict, code: "source_busy", detail: "others keep changing the definitions: try again"}
 }
 
-func (a *flagAdmin) attempt(ctx context.Context, writer flags.Writer, c *flagChange) (FlagChanged, error) {
-	doc, err := writer.Load(ctx)
+func (a *flagAdmin) attempt(ctx context.Context, c *flagChange) (FlagChanged, error) {
+	doc, err := a.writer.Load(ctx)
 	if err != nil {
 		return FlagChanged{}, err
 	}
@@ -269,7 +268,7 @@ func (a *flagAdmin) attempt(ctx context.Context, writer flags.Writer, c *flagCha
 	out := FlagChanged{Key: c.key, Before: orNull(before), After: orNull(after), Version: version, Configuration: next.Version()}
 	if !c.dryRun && next.Version() != set.Version() {
 		out.Changed = true
-		if out.Audit, err = a.write(ctx, writer, c, set, next, flags.Document{Name: doc.Name, Data: data, Written: time.Now()}); err != nil {
+		if out.Audit, err = a.write(ctx, c, set, next, data); err != nil {
 			return FlagChanged{}, err
 		}
 	}
@@ -326,7 +325,7 @@ func flagProblems(err error) []FlagProblem {
 
 // write makes a change that is right. The line of the audit log is durable
 // before: a crash between the two leaves a line that the next start takes back.
-func (a *flagAdmin) write(ctx context.Context, writer flags.Writer, c *flagChange, set, next *flags.Set, doc flags.Document) (int64, error) {
+func (a *flagAdmin) write(ctx context.Context, c *flagChange, set, next *flags.Set, data []byte) (int64, error) {
 	before, _ := settingsIn(set, c.key)
 	after, _ := settingsIn(next, c.key)
 	e := flagaudit.Entry{
@@ -338,10 +337,10 @@ func (a *flagAdmin) write(ctx context.Context, writer flags.Writer, c *flagChang
 		a.log.Error("the audit log of flags cannot be written, so that no flag is changed", "error", err)
 		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log cannot be written, so that nothing was changed"}
 	}
-	err = writer.Write(ctx, set.Version(), doc.Data)
+	err = a.writer.Write(ctx, set.Version(), data)
 	if err != nil && !errors.Is(err, flags.ErrConflict) {
 		// It may have been written all the same.
-		if now, loadErr := writer.Load(ctx); loadErr == nil && flags.VersionOf(now.Data) == next.Version() {
+		if now, loadErr := a.writer.Load(ctx); loadErr == nil && flags.VersionOf(now.Data) == next.Version() {
 			a.log.Warn("a flag was changed, but the write was not all well", "flag", c.key, "error", err)
 			err = nil
 		}
@@ -356,6 +355,8 @@ func (a *flagAdmin) write(ctx context.Context, writer flags.Writer, c *flagChang
 		return 0, err
 	}
 	a.journal.made(next)
-	a.source.push(doc)
+	if err := a.client.Reload(ctx, next.Version()); err != nil && !errors.Is(err, flags.ErrConflict) {
+		a.log.Warn("a changed flag is not in force yet", "flag", c.key, "error", err)
+	}
 	return n, nil
 }

@@ -107,6 +107,8 @@ const viaSource = "source"
 // record tells what others changed since the last time.
 func (j *flagJournal) record(set *flags.Set) error {
 	switch {
+	case set.Version() == "": // not ready
+		return nil
 	case j.last == nil:
 		return j.start(set)
 	case j.last.Version() == set.Version():

@@ -38,7 +38,7 @@ type Sidecar struct {
 	watch     *ratelimit.Watch
 	flags     *flags.Client // nil without a source
 
-	flagSource  *flagSource  // of flags
+	flagSource  flags.Source // of flags
 	flagJournal *flagJournal // of its changes
 
 	started   *Loaded // the configuration that New got
@@ -102,7 +102,7 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 		return err
 	}
 	if l.Flags.Source != "" {
-		s.flagSource = newFlagSource(flags.File(l.Flags.Source))
+		s.flagSource = flags.File(l.Flags.Source)
 		s.flagJournal = newFlagJournal(l.DataDir, l.Flags.Source)
 		if s.flags, err = flags.New(ctx, flags.Config{
 			Source: s.flagSource, OnEvent: s.onFlags, CounterOf: s.flagCounter,
