@@ -26,6 +26,7 @@ told with file, line and column, and the exit code is 78.`,
 	}
 	cmd.AddCommand(
 		c.flagsEvalCommand(),
+		c.flagsExplainCommand(),
 		c.flagsExportCommand(),
 		c.flagsLintCommand(),
 	)

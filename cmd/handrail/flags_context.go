@@ -7,10 +7,16 @@ import (
 	"io"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/handrail-go/handrail/flags"
 )
 
 const maxContextBytes = 64 << 10
+
+func addContext(cmd *cobra.Command, attributes *string) {
+	cmd.Flags().StringVar(attributes, "context", "", "attributes of the evaluation context, as a `JSON` object")
+}
 
 // evaluationContext is whom a flag is asked about: the ID, where there is one,
 // and attributes in JSON. Their targetingKey is the ID too.

@@ -60,7 +60,7 @@ that cannot be evaluated say so, and the exit code is 0.`,
 	}
 	f.add(cmd)
 	format.add(cmd)
-	cmd.Flags().StringVar(&attributes, "context", "", "attributes of the evaluation context, as a `JSON` object")
+	addContext(cmd, &attributes)
 	cmd.Flags().BoolVar(&all, "all", false, "all flags")
 	return cmd
 }
