@@ -16,7 +16,7 @@ import (
 var now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
 // write makes files in a new folder, by their names.
-func write(t *testing.T, files map[string]string) string {
+func write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -167,6 +167,10 @@ func TestJavaScript(t *testing.T) {
 		{"a comment", "a.js", "// useFlag('missing')\n/* f('known') */", ""},
 		{"a computed key", "a.js", `client.getBooleanValue(name, false)`, "1:8 computed"},
 		{"a constant of an object", "a.ts", "export const Flags = { NewOne: 'missing' } as const;\nuseFlag(Flags.NewOne)", "2:1 missing"},
+		{"a constant of an object that is frozen", "a.ts", "const Keys = Object.freeze({ a: 1, NewOne: 'missing', OldOne: 'known' });\nuseFlag(Keys.NewOne); useFlag(Keys.OldOne)", "2:1 missing, used"},
+		{"a member of another object", "a.ts", "const Other = { NewOne: 'x' };\nuseFlag(Keys.NewOne)", "2:1 computed"},
+		{"a member of an object without a name", "a.ts", "f({ NewOne: 'x' });\nuseFlag(Keys.NewOne)", "2:1 computed"},
+		{"a member of an enum", "a.ts", "enum Keys { NewOne = 'missing' }\nuseFlag(Keys.NewOne)", "2:1 missing"},
 		{"a constant", "a.ts", "const FLAG_A: string = 'known'; useFlag(FLAG_A)", "used"},
 		{"a method is declared", "a.ts", "class X { getBooleanValue(key: string, d: boolean): boolean { } }\nclass Y { getBooleanValue(key, d) { } }", ""},
 		{"too few arguments", "a.js", `row.getStringValue("missing")`, ""},
@@ -245,11 +249,11 @@ func TestOtherFiles(t *testing.T) {
 		{"other settings use flags, and miss none", "values.yml", "flag: known\nother: {flag: missing}\n", "used"},
 		{"the definitions themselves use nothing", "flags.yaml", "flags:\n  known: {rolloutPercentage: 5}\n", ""},
 		{"Java", "A.java", `// "known"` + "\n" + `if (flags.isOn("missing", '"')) {}`, "2:16 missing"},
+		{"a constant of Java", "A.java", `static final String FLAG_A = "missing"; x = isOn(Keys.FLAG_A)`, "1:45 missing"},
 		{"Kotlin", "A.kt", `val x = """ "a """; f("known")`, "used"},
 		{"PHP", "a.php", "<p>don't isOn('known')</p>\n<?php # f('known')\n" + `if (isOn('missing')) { ?> it's`, "3:10 missing"},
 		{"Blade", "a.blade.php", `<p>it's {{ isOn('missing') }}</p>`, "1:17 missing"},
 		{"Rust, whose lifetimes are no characters", "a.rs", `fn f<'a>(x: &'a str) { isOn("missing") }`, "1:29 missing"},
-		{"data is no code", "a.json", `{"a": "known"}`, ""},
 	}, "isOn")
 }
 

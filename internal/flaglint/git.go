@@ -2,6 +2,7 @@ package flaglint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ const (
 	gitTimeout  = 30 * time.Second
 	maxGitBytes = 256 << 20
 )
+
+var errNoGit = errors.New("git is not installed")
 
 // git runs a command of git that reads, in dir: without network, hooks, pagers,
 // prompts and file system monitors, and not in the repository of a hook that we
@@ -45,10 +48,10 @@ func git(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	case stdout.over:
 		return nil, fmt.Errorf("git %s: the answer is larger than %d bytes", args[0], maxGitBytes)
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, errors.New("git is not installed")
+		return nil, errNoGit
 	case err != nil:
 		first, _, _ := strings.Cut(strings.TrimSpace(stderr.kept.String()), "\n")
-		return nil, fmt.Errorf("git %s: %w: %s", args[0], err, first)
+		return nil, fmt.Errorf("git %s: %s", args[0], cmp.Or(first, err.Error()))
 	}
 	return stdout.kept.Bytes(), nil
 }

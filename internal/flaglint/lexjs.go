@@ -78,10 +78,7 @@ func (l *lexer) interpolated(at int, closing, opening string, nested func()) {
 	t := &l.tokens[at]
 	t.end = l.pos
 	if len(l.tokens) == at+1 && to < l.end {
-		t.kind, t.text = literal, l.src[from:to]
-		if bytes.IndexByte(t.text, '\\') >= 0 {
-			t.text = unescape(t.text)
-		}
+		t.kind, t.text = literal, unescape(l.src[from:to])
 	}
 }
 

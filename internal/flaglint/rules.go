@@ -2,6 +2,7 @@ package flaglint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,7 +64,7 @@ func (r *Report) stale(ctx context.Context, d *Definitions, settled []*Flag, c *
 		lines = append(lines, f.Deciding...)
 	}
 	changes, err := blame(ctx, d.File, lines, c.Now)
-	limit := c.Now.Add(-c.StaleAfter)
+	limit, because := c.Now.Add(-c.StaleAfter), unexpected(err)
 	const remedy = "Keep what it gives in the code and remove the flag, or silence this with the comment handrail:ignore."
 	for _, f := range settled {
 		since, ok := newest(f.Deciding, changes)
@@ -80,11 +81,25 @@ func (r *Report) stale(ctx context.Context, d *Definitions, settled []*Flag, c *
 			r.add(flagFinding(RuleAgeUnknown, d, f, f.Settled+"; since when is not known, as the history here ends on "+day(since.at),
 				"Fetch the whole history, for instance with fetch-depth: 0."))
 		case !f.Created.IsZero():
-			r.add(flagFinding(RuleStale, d, f, f.Settled+", and was created on "+day(f.Created)+" (no history tells since when)", remedy))
+			r.add(flagFinding(RuleStale, d, f, f.Settled+", and was created on "+day(f.Created)+" (no history tells since when"+because+")", remedy))
 		default:
-			r.add(flagFinding(RuleAgeUnknown, d, f, f.Settled+"; since when is not known", "Give it the day on which it was created, or run this where git has the history of the file."))
+			r.add(flagFinding(RuleAgeUnknown, d, f, f.Settled+"; since when is not known"+because, "Give it the day on which it was created, or run this where git has the history of the file."))
 		}
 	}
+}
+
+// unexpected is why git did not tell of a file, where it could be thought that it
+// does: in a work tree that belongs to somebody else, or within the time.
+func unexpected(err error) string {
+	if err == nil || errors.Is(err, errNoGit) {
+		return ""
+	}
+	for _, usual := range []string{"not a git repository", "no such path", "no such ref: HEAD"} {
+		if strings.Contains(err.Error(), usual) {
+			return ""
+		}
+	}
+	return ": " + err.Error()
 }
 
 // newest is the last change of the lines. ok is false when one is not known.
@@ -119,7 +134,7 @@ func (r *Report) requests(all []*seen, defined map[string]int, where string) (co
 	for _, s := range all {
 		for _, q := range s.requests {
 			named := ""
-			if value := values[constant{q.family.main(), q.constant}]; q.computed && q.constant != "" && value != "" && value != ambiguous {
+			if value, ok := values.value(q.family, q.constant); q.computed && ok {
 				if _, ok := defined[value]; ok {
 					continue
 				}

@@ -217,6 +217,14 @@ func TestAgeFromHistory(t *testing.T) {
 			r.commit("2026-01-01", "f.yaml", full)
 			return r.write("g.yaml", full)
 		}, []string{`2:3 age-unknown "a" is at 100 %; since when is not known`}},
+		{"a repository that git refuses to read", func(r repository) string {
+			file := r.commit("2026-02-01", "f.yaml", full)
+			r.write(".git/config", "[core]\n\trepositoryformatversion = 99\n")
+			return file
+		}, []string{`2:3 age-unknown "a" is at 100 %; since when is not known: git rev-parse: fatal: Expected git repo version <= 1, found 99`}},
+		{"a repository without a commit", func(r repository) string {
+			return r.write("f.yaml", full)
+		}, []string{`2:3 age-unknown "a" is at 100 %; since when is not known`}},
 		{"through a link", func(r repository) string {
 			r.commit("2026-02-01", "f.yaml", full)
 			link := filepath.Join(r.t.TempDir(), "flags.yaml")

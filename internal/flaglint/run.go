@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -139,6 +140,9 @@ func (r *Report) code(ctx context.Context, c *Config) error {
 		for file, err := range s.unread {
 			r.add(Finding{Rule: RuleUnread, File: file, Message: "cannot be read: " + reason(err), Remedy: "Make it readable, or exclude it."})
 		}
+	}
+	if r.Stats.Files == 0 && ctx.Err() == nil {
+		return fmt.Errorf("%s: no code that can be read", strings.Join(c.Code, ", "))
 	}
 	computed := r.requests(all, defined, where)
 	for _, d := range c.Definitions {

@@ -238,7 +238,7 @@ func escaped(s []byte) bool {
 // literal adds the string src[start:pos] whose content is src[from:to].
 func (l *lexer) literal(start, from, to int, escapes bool) {
 	text := l.src[from:to]
-	if escapes && bytes.IndexByte(text, '\\') >= 0 {
+	if escapes {
 		text = unescape(text)
 	}
 	l.tokens = append(l.tokens, token{kind: literal, start: start, end: l.pos, text: text})
@@ -247,6 +247,20 @@ func (l *lexer) literal(start, from, to int, escapes bool) {
 // unescape resolves what may stand in a key: a backslash before a character that
 // means itself. Other escapes stay, so that they match no key.
 func unescape(s []byte) []byte {
+	for i := bytes.IndexByte(s, '\\'); i >= 0 && i+1 < len(s); i += 2 {
+		if !wordByte(s[i+1]) {
+			return resolve(s)
+		}
+		next := bytes.IndexByte(s[i+2:], '\\')
+		if next < 0 {
+			break
+		}
+		i += next
+	}
+	return s
+}
+
+func resolve(s []byte) []byte {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+1 < len(s) && !wordByte(s[i+1]) {

@@ -32,7 +32,7 @@ func TestWhichFilesAreRead(t *testing.T) {
 	t.Parallel()
 	outside := write(t, map[string]string{"secret.js": asks})
 	dir := write(t, map[string]string{
-		"a.js": asks, "deep/er/b.ts": asks, "deep/README.md": asks, "c.min.js": asks,
+		"a.js": asks, "deep/er/b.ts": asks, "deep/README.md": asks, "data.json": asks, "c.min.js": asks,
 		"node_modules/x/a.js": asks, "deep/vendor/a.js": asks, "dist/a.js": asks, ".git/a.js": asks, ".next/a.js": asks,
 		"env/pyvenv.cfg": "", "env/lib/a.py": asks, "skip/a.js": asks, "a_test.js": asks,
 		"binary.js":   "\x00" + asks,
@@ -111,9 +111,9 @@ func TestOverlappingFoldersAreReportedOnce(t *testing.T) {
 	}
 }
 
-func TestAFolderThatIsNotThereIsAnError(t *testing.T) {
+func TestAFolderWithoutCodeIsAnError(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{filepath.Join(t.TempDir(), "nowhere"), filepath.Join(write(t, map[string]string{"a.js": asks}), "a.js")} {
+	for _, dir := range []string{write(t, map[string]string{"a.txt": ""}), filepath.Join(t.TempDir(), "nowhere"), filepath.Join(write(t, map[string]string{"a.js": asks}), "a.js")} {
 		_, err := flaglint.Run(t.Context(), flaglint.Config{Code: []string{dir}, StaleAfter: 1, Now: now})
 		if err == nil {
 			t.Errorf("%s: no error", dir)
