@@ -1,6 +1,7 @@
 package flags_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -28,6 +29,20 @@ func TestMurmur3MatchesPublishedHashes(t *testing.T) {
 		if got := uint64(murmur3.SeedStringSum32(1, key)) * 10_000 >> 32; got != want {
 			t.Errorf("%s: got %d, want %d", key, got, want)
 		}
+	}
+}
+
+// Source: rurban/smhasher, main.cpp: the verification value of
+// MurmurHash3_x86_32, over keys of every length from 0 to 255 and as many seeds.
+func TestMurmur3HasItsVerificationValue(t *testing.T) {
+	var key [256]byte
+	var hashes []byte
+	for i := range key {
+		key[i] = byte(i)
+		hashes = binary.LittleEndian.AppendUint32(hashes, murmur3.SeedSum32(uint32(256-i), key[:i]))
+	}
+	if got := murmur3.Sum32(hashes); got != 0xB0F57EE3 {
+		t.Errorf("got %#x", got)
 	}
 }
 
@@ -76,12 +91,54 @@ func TestUnleashMatchesItsClients(t *testing.T) {
 	}
 }
 
+func TestUnleashMatchesItsSpecification(t *testing.T) {
+	// Source: Unleash/client-specification, specifications/
+	// 03-gradual-rollout-user-id-strategy.json, 10-flexible-rollout-strategy.json,
+	// 12-custom-stickiness.json.
+	for _, v := range []struct {
+		group, id string
+		percent   int
+		on        bool
+	}{
+		{"AB12A", "122", 50, true}, {"AB12A", "155", 50, false},
+		{"Feature.flexibleRollout.10", "174", 10, true}, {"Feature.flexibleRollout.10", "499", 10, false},
+		{"Feature.flexibleRollout.userId.55", "25", 55, true},
+		{"Feature.flexibleRollout.sessionId.42", "147", 42, true},
+		{"Feature.flexible.rollout.custom.stickiness_50", "402", 50, false},
+		{"Feature.flexible.rollout.custom.stickiness_50", "388", 50, true},
+		{"Feature.flexible.rollout.custom.stickiness_50", "39", 50, true},
+	} {
+		set, err := flags.Parse("flags.yaml", fmt.Appendf(nil, "f: {hash: unleash, salt: %q, rolloutPercentage: %d}", v.group, v.percent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := set.Enabled("f", v.id); got != v.on {
+			t.Errorf("%s:%s at %d %%: %t", v.group, v.id, v.percent, got)
+		}
+	}
+}
+
 func TestLaunchDarklyMatchesItsSDKs(t *testing.T) {
-	// Source: launchdarkly/go-server-sdk-evaluation,
-	// evaluator_bucketing_test.go: flag key hashKey, salt saltyA.
-	for id, want := range map[string]float64{"userKeyA": 0.42157587, "userKeyB": 0.6708485, "userKeyC": 0.10343106} {
-		if got := flags.HashLaunchDarkly.Bucket("hashKey.saltyA", id); got != int(math.Floor(want*flags.FullRollout)) {
-			t.Errorf("%s: got %d, want %v", id, got, want)
+	for _, v := range []struct {
+		salt, id string
+		want     float64
+	}{
+		// Source: the tests of launchdarkly/rust-server-sdk-evaluation for
+		// users, with flag key hashKey and salt saltyA.
+		{"hashKey.saltyA", "userKeyA", 0.4215758743392494},
+		{"hashKey.saltyA", "userKeyB", 0.6708484965703435},
+		{"hashKey.saltyA", "userKeyC", 0.1034310617276969},
+		// Source: launchdarkly/sdk-test-harness, the bucketing tests of
+		// server-side evaluation: numbers as keys, and a rollout's seed, which
+		// stands in the place of flag key and salt.
+		{"hashKey.saltyA", "33333", 0.54771423},
+		{"hashKey.saltyA", "99999", 0.7309658},
+		{"61", "userKeyA", 0.09801207},
+		{"61", "userKeyB", 0.14483777},
+		{"61", "userKeyC", 0.9242641},
+	} {
+		if got := flags.HashLaunchDarkly.Bucket(v.salt, v.id); got != int(math.Floor(v.want*flags.FullRollout)) {
+			t.Errorf("%s, %s: got %d, want %v", v.salt, v.id, got, v.want)
 		}
 	}
 }

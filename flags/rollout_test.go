@@ -3,7 +3,6 @@ package flags_test
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,84 +35,6 @@ func TestRolloutHoldsForItsShareAndTheSameUsersAfterARestart(t *testing.T) {
 	}
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Error("other users after a restart:", diff)
-	}
-}
-
-func TestRaisingAPercentageOnlyAddsUsers(t *testing.T) {
-	var b strings.Builder
-	const from, steps = 20_000, 10_000 // 20 % to 30 %, by 0.001
-	for n := from; n < from+steps; n++ {
-		fmt.Fprintf(&b, "p-%d: {salt: same, rolloutPercentage: %d.%03d}\n", n, n/1000, n%1000)
-	}
-	set, err := flags.Parse("flags.yaml", []byte(b.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	flips := 0
-	for i := range 200 {
-		id := fmt.Sprintf("user-%d", i)
-		bucket, before := flags.HashFlagd2.Bucket("same", id), false
-		for j, d := range set.EvaluateAll(id) { // by key, so by percentage
-			if want := bucket < from+j; d.On != want || before && !d.On {
-				t.Fatalf("%s, bucket %d, at %d thousandths: %t", id, bucket, from+j, d.On)
-			}
-			if d.On && !before && j > 0 {
-				flips++
-			}
-			before = d.On
-		}
-	}
-	if flips == 0 {
-		t.Error("no id of the sample flips between 20 and 30 %")
-	}
-}
-
-func TestFlagsPickTheirUsersIndependentlyAndEvenly(t *testing.T) {
-	const nFlags, ids, buckets = 40, 50_000, 100
-	users := make([]string, ids)
-	for i := range users {
-		users[i] = fmt.Sprintf("user-%d", i)
-	}
-	picked := make([][]uint64, nFlags)
-	counts := make([]int, nFlags)
-	worstChi := 0.0
-	for f := range nFlags {
-		salt := fmt.Sprintf("flag-%d", f)
-		picked[f] = make([]uint64, (ids+63)/64)
-		var histogram [buckets]int
-		for i, id := range users {
-			b := flags.HashFlagd2.Bucket(salt, id)
-			histogram[b*buckets/flags.FullRollout]++
-			if b < 25_000 {
-				picked[f][i/64] |= 1 << (i % 64)
-				counts[f]++
-			}
-		}
-		chi := 0.0
-		for _, n := range histogram {
-			d := float64(n) - ids/buckets
-			chi += d * d / (ids / buckets)
-		}
-		worstChi = max(worstChi, chi)
-	}
-	worst := 0.0
-	for a := range nFlags {
-		for b := range a {
-			both := 0
-			for i := range picked[a] {
-				both += bits.OnesCount64(picked[a][i] & picked[b][i])
-			}
-			pa, pb := float64(counts[a])/ids, float64(counts[b])/ids
-			r := (float64(both)/ids - pa*pb) / math.Sqrt(pa*(1-pa)*pb*(1-pb))
-			worst = max(worst, math.Abs(r))
-		}
-	}
-	t.Logf("%d flags, %d ids: worst pairwise correlation %.4f, worst chi-square %.1f (99 degrees of freedom)", nFlags, ids, worst, worstChi)
-	if limit := 5 / math.Sqrt(ids); worst > limit {
-		t.Errorf("pairwise correlation %.4f is above %.4f", worst, limit)
-	}
-	if worstChi > 160 { // p = 0.0001 for one flag
-		t.Errorf("chi-square %.1f: buckets are not even", worstChi)
 	}
 }
 
