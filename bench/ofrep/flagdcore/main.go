@@ -1,7 +1,7 @@
 // Command flagdcore answers OFREP from flagd's own library: its evaluator, its
 // store, and the requests and answers of its service, behind the plainest
 // net/http server. flagd itself puts its router, CORS, metrics and traces around
-// that, so it is slower than this.
+// that; none of it is here.
 //
 //	flagdcore 127.0.0.1:8016 flags.json
 package main
