@@ -17,7 +17,7 @@ type answer struct {
 
 // flag is one flag, compiled. It does not change.
 type flag struct {
-	key       string
+	key       any // a string
 	disabled  bool
 	variants  map[string]*answer
 	otherwise *answer // nil: the caller's own default
