@@ -38,9 +38,11 @@
 //	PROVIDER_CONFIGURATION_CHANGED  other definitions answer; FlagChanges are the keys
 //	PROVIDER_STALE                  the source cannot be read, or what it holds is
 //	                                refused: the last good definitions answer
-//	PROVIDER_ERROR                  nothing follows the source any more
+//	PROVIDER_ERROR                  nothing follows the source any more, or there
+//	                                are no definitions yet when Init has waited for
+//	                                them long enough
 //
-// Flags go on to answer in each of these states. Events come in their order.
+// Flags go on to answer in each of these states, with what there is. Events come in their order.
 // When nobody takes them for a while, changes are told together and states that
 // are over are left out. EventMetadata has "version", that of the definitions
 // which answer.

@@ -24,22 +24,32 @@ type told struct {
 // state is one of the provider's, and why.
 type state struct {
 	event of.EventType
+	code  of.ErrorCode
 	why   string
 }
 
 var ready = state{event: of.ProviderReady}
 
+// state is the one that n makes.
+func (n *news) state() state {
+	switch {
+	case n.broken != nil:
+		return state{of.ProviderError, of.GeneralCode, shorten(n.broken.Error())}
+	case !n.ready && n.err == nil:
+		return state{of.ProviderError, of.ProviderNotReadyCode, "no definitions have been loaded yet"}
+	case !n.ready:
+		return state{of.ProviderError, of.ProviderNotReadyCode, shorten(n.err.Error())}
+	case n.err != nil:
+		return state{of.ProviderStale, "", shorten(n.err.Error())}
+	}
+	return ready
+}
+
 // of returns the events that bring the SDK from t to n, and takes them for told.
 // A change of the configuration means ready to the SDK, so that what is not
 // ready comes after it.
 func (t *told) of(n news) []of.Event {
-	next := ready
-	switch {
-	case n.broken != nil:
-		next = state{of.ProviderError, n.broken.Error()}
-	case n.err != nil:
-		next = state{of.ProviderStale, n.err.Error()}
-	}
+	next := n.state()
 	var events []of.Event
 	add := func(kind of.EventType, details of.ProviderEventDetails) {
 		details.EventMetadata = map[string]any{"version": n.set.Version()}
@@ -56,11 +66,7 @@ func (t *told) of(n news) []of.Event {
 		t.state = ready
 	}
 	if next != t.state {
-		details := of.ProviderEventDetails{Message: shorten(next.why)}
-		if next.event == of.ProviderError {
-			details.ErrorCode = of.GeneralCode
-		}
-		add(next.event, details)
+		add(next.event, of.ProviderEventDetails{Message: next.why, ErrorCode: next.code})
 	}
 	t.set, t.state = n.set, next
 	return events

@@ -21,7 +21,7 @@ import (
 // source is a Source whose versions a test delivers one by one. An empty
 // version with an error that matches errBroken ends Watch.
 type source struct {
-	first   string
+	first   string // empty: Load fails
 	updates chan update
 }
 
@@ -34,6 +34,9 @@ type update struct {
 var errBroken = errors.New("broken")
 
 func (s *source) Load(context.Context) (flags.Document, error) {
+	if s.first == "" {
+		return flags.Document{Name: "flags.yaml"}, errors.New("not there yet")
+	}
 	return flags.Document{Name: "flags.yaml", Data: []byte(s.first)}, nil
 }
 
@@ -344,4 +347,98 @@ func TestEvaluationsEventsAndShutdownsAtOnce(t *testing.T) {
 	if err := api.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// unready is a provider that runs a client without definitions.
+func unready(t *testing.T, cfg openfeature.Config) (*source, *openfeature.Provider) {
+	t.Helper()
+	s := &source{updates: make(chan update)}
+	c, err := flags.New(t.Context(), flags.Config{Source: s, AllowUnready: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Run = true
+	p, err := openfeature.NewProvider(c, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, p
+}
+
+func TestInitWaitsForTheFirstDefinitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := unready(t, openfeature.Config{})
+		api := isolated.NewAPI()
+		d, client := listen(api), api.NewClient()
+		if err := api.SetProvider(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "nothing yet", d, client, of.NotReadyState)
+		s.deliver("", errors.New("gone"))
+		s.deliver("{", nil)
+		expect(t, "still nothing", d, client, of.NotReadyState)
+		if got := ask(p, "a", true, nil); got.Code != of.ProviderNotReadyCode {
+			t.Errorf("asked itself, it answers %+v", got)
+		}
+		s.deliver(percent(1), nil)
+		expect(t, "loaded", d, client, of.ReadyState, readyEvent)
+		if err := api.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDefinitionsThatComeAfterInitGaveUpMakeReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := unready(t, openfeature.Config{InitTimeout: time.Minute})
+		api := isolated.NewAPI()
+		d, client := listen(api), api.NewClient()
+		began := time.Now()
+		err := api.SetProviderAndWait(t.Context(), p)
+		var failed *of.ProviderInitError
+		if !errors.As(err, &failed) || failed.ErrorCode != of.ProviderNotReadyCode || time.Since(began) != time.Minute {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		expect(t, "gave up", d, client, of.ErrorState, errorEvent)
+		s.deliver("", errors.New("gone"))
+		expect(t, "for another reason", d, client, of.ErrorState, errorEvent)
+		s.deliver(percent(1), nil)
+		expect(t, "loaded", d, client, of.ReadyState, changeEvent+" a b", readyEvent)
+		if err := api.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestInitFailsAtOnceWhenNothingFollowsTheSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := unready(t, openfeature.Config{})
+		began := time.Now()
+		go s.deliver("", errBroken)
+		err := p.Init(of.EvaluationContext{})
+		var failed *of.ProviderInitError
+		if !errors.As(err, &failed) || failed.Message != "broken" || time.Since(began) != 0 {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		p.Shutdown()
+	})
+}
+
+func TestShutdownEndsAnInitThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p := unready(t, openfeature.Config{})
+		began, ended := time.Now(), make(chan error)
+		go func() { ended <- p.Init(of.EvaluationContext{}) }()
+		synctest.Wait()
+		p.Shutdown()
+		if err := <-ended; err == nil || time.Since(began) != 0 {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.InitWithContext(ctx, of.EvaluationContext{}); err == nil || time.Since(began) != time.Second {
+			t.Errorf("its context: after %s: %v", time.Since(began), err)
+		}
+		p.Shutdown()
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/handrail-go/handrail/flags"
 	of "github.com/open-feature/go-sdk/openfeature"
@@ -15,6 +16,12 @@ type Config struct {
 	// flags follow their source. False: the program calls [flags.Client.Run].
 	// A Client that runs already is left alone.
 	Run bool
+
+	// InitTimeout is how long Init waits for a Client that has no definitions
+	// yet, see [flags.Config.AllowUnready]. After that Init fails; the provider
+	// is ready when they are there all the same. Zero: 10 seconds. Negative is
+	// an error.
+	InitTimeout time.Duration
 
 	// Hooks are run around each evaluation through the SDK, after those of the
 	// API, the client and the call.
@@ -52,6 +59,12 @@ func NewProvider(client *flags.Client, cfg Config) (*Provider, error) {
 	if client == nil {
 		return nil, &flags.ConfigError{Field: "client", Reason: "is required"}
 	}
+	if cfg.InitTimeout < 0 {
+		return nil, &flags.ConfigError{Field: "InitTimeout", Value: cfg.InitTimeout.String(), Reason: "is negative"}
+	}
+	if cfg.InitTimeout == 0 {
+		cfg.InitTimeout = 10 * time.Second
+	}
 	cfg.Hooks = slices.Clone(cfg.Hooks)
 	return &Provider{client: client, cfg: cfg, events: make(chan of.Event)}, nil
 }
@@ -77,20 +90,30 @@ func (p *Provider) Init(ec of.EvaluationContext) error {
 }
 
 // InitWithContext begins to tell events and, where the Config says so, to run
-// the Client. The SDK calls it once per domain that the provider is set for; a
-// second call only tells the SDK again what state it is in. It returns the error
-// of ctx when that ends while a Shutdown is under way.
+// the Client, and waits until there are definitions. The SDK calls it once per
+// domain that the provider is set for; a second call only tells the SDK again
+// what state it is in. An error matches *ProviderInitError of the SDK, or is that
+// of ctx when it ends while a Shutdown is under way. What it began goes on until
+// Shutdown then, too.
 func (p *Provider) InitWithContext(ctx context.Context, _ of.EvaluationContext) error {
+	s, err := p.running(ctx)
+	if err != nil {
+		return err
+	}
+	return s.initialize(ctx)
+}
+
+// running returns the session, which it starts where there is none.
+func (p *Provider) running(ctx context.Context) (*session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.session == nil {
 		if err := p.ended.wait(ctx); err != nil {
-			return err
+			return nil, err
 		}
 		p.session = p.begin()
 	}
-	p.session.initialized()
-	return nil
+	return p.session, nil
 }
 
 // Shutdown is ShutdownWithContext without an end.

@@ -251,10 +251,12 @@ func TestErrorsOfRulesKeepTheirCodeAndDetails(t *testing.T) {
 	}
 }
 
-func TestProviderNeedsAClient(t *testing.T) {
-	_, err := openfeature.NewProvider(nil, openfeature.Config{})
+func TestProviderNeedsAClientAndATimeThatIsOne(t *testing.T) {
 	var problem *flags.ConfigError
-	if !errors.As(err, &problem) {
-		t.Errorf("got %v", err)
+	if _, err := openfeature.NewProvider(nil, openfeature.Config{}); !errors.As(err, &problem) || problem.Field != "client" {
+		t.Errorf("no client: %v", err)
+	}
+	if _, err := openfeature.NewProvider(new(flags.Client), openfeature.Config{InitTimeout: -1}); !errors.As(err, &problem) || problem.Field != "InitTimeout" {
+		t.Errorf("negative: %v", err)
 	}
 }

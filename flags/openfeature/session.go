@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/handrail-go/handrail/flags"
+	of "github.com/open-feature/go-sdk/openfeature"
 )
 
 // settle is how long events wait after Init. The SDK takes the provider for
@@ -20,6 +21,8 @@ type session struct {
 	stop     context.CancelFunc
 	done     chan struct{} // closed when all goroutines have ended
 	wake     chan struct{} // there is news
+	decided  chan struct{} // closed when there are definitions, or never will be
+	once     sync.Once     // closes it
 
 	mu   sync.Mutex
 	news news
@@ -28,23 +31,22 @@ type session struct {
 // news is the newest state of things. Nobody waits for the SDK to hear of it:
 // what is over by then is forgotten.
 type news struct {
-	initialized bool       // the SDK has been told that the provider is ready
-	set         *flags.Set // what answers
-	err         error      // why that is not the source's newest
-	broken      error      // why nothing follows the source any more
+	said   state      // what the end of Init tells the SDK; zero: nothing
+	known  *flags.Set // what answered when Init ended first; nil: it has not
+	set    *flags.Set // what answers
+	ready  bool       // there are definitions
+	err    error      // why they are not the source's newest
+	broken error      // why nothing follows the source any more
 }
 
 // begin starts a session.
 func (p *Provider) begin() *session {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &session{provider: p, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s := &session{provider: p, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1), decided: make(chan struct{})}
 	cancel := p.client.Subscribe(s.hear)
-	s.news = news{set: p.client.Set(), err: p.client.Err()}
-	known := s.news.set
+	s.learn(s.look)
 	var running sync.WaitGroup
-	running.Go(func() { s.tell(ctx, known) })
+	running.Go(func() { s.tell(ctx) })
 	if p.cfg.Run {
 		running.Go(func() { s.run(ctx) })
 	}
@@ -74,20 +76,60 @@ func (s *session) learn(change func(*news)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.news)
+	if s.news.ready || s.news.broken != nil {
+		s.once.Do(func() { close(s.decided) })
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default: // tell will look anyway
 	}
 }
 
-func (s *session) initialized() { s.learn(func(n *news) { n.initialized = true }) }
+// look takes the state of the Client. It is called with s.mu held.
+func (s *session) look(n *news) {
+	client := s.provider.client
+	n.set, n.ready, n.err = client.Set(), client.Ready(), client.Err()
+}
 
 // hear takes what the Client tells of, on the goroutine that changes it.
 func (s *session) hear(ev flags.Event) {
-	if ev.Kind == flags.EventHeaderTruncated {
-		return
+	switch ev.Kind {
+	case flags.EventLoaded, flags.EventRejected, flags.EventUnreachable:
+		s.learn(s.look)
 	}
-	s.learn(func(n *news) { n.set, n.err = s.provider.client.Set(), s.provider.client.Err() })
+}
+
+// initialize waits until there are definitions. The SDK tells its handlers of
+// the outcome.
+func (s *session) initialize(ctx context.Context) error {
+	timeout := time.NewTimer(s.provider.cfg.InitTimeout)
+	defer timeout.Stop()
+	why := ""
+	select {
+	case <-s.decided:
+	case <-s.done:
+		why = "shut down"
+	case <-ctx.Done():
+		why = ctx.Err().Error()
+	case <-timeout.C:
+		why = "no definitions within " + s.provider.cfg.InitTimeout.String()
+	}
+	var err error
+	s.learn(func(n *news) {
+		n.said = n.state()
+		switch {
+		case n.ready:
+			n.said = ready
+		case n.broken != nil:
+			err = &of.ProviderInitError{ErrorCode: of.GeneralCode, Message: n.said.why}
+		default:
+			err = &of.ProviderInitError{ErrorCode: of.ProviderNotReadyCode, Message: why + ": " + n.said.why}
+		}
+		if n.known == nil {
+			n.known = n.set
+		}
+	})
+	return err
 }
 
 // run runs the Client.
@@ -103,13 +145,13 @@ func (s *session) take() news {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.news
-	s.news.initialized = false
+	s.news.said = state{}
 	return n
 }
 
-// tell sends events until ctx ends. Known is the set that the SDK begins with.
-func (s *session) tell(ctx context.Context, known *flags.Set) {
-	told := told{set: known, state: ready}
+// tell sends events until ctx ends.
+func (s *session) tell(ctx context.Context) {
+	var told told
 	for {
 		select {
 		case <-ctx.Done():
@@ -117,14 +159,20 @@ func (s *session) tell(ctx context.Context, known *flags.Set) {
 		case <-s.wake:
 		}
 		n := s.take()
-		for n.initialized {
+		for n.said != (state{}) {
+			told.state = n.said
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(settle):
 			}
-			told.state = ready
 			n = s.take()
+		}
+		if n.known == nil {
+			continue // Init is under way, and the SDK takes the provider for not ready
+		}
+		if told.set == nil {
+			told.set = n.known
 		}
 		for _, ev := range told.of(n) {
 			select {
