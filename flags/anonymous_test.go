@@ -445,3 +445,36 @@ func TestVisitorsAreServedWhileDefinitionsChange(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func BenchmarkVisitor(b *testing.B) {
+	c := client(b, "a: {rolloutPercentage: 25}")
+	for _, bb := range []struct {
+		name, cookie string
+		anonymous    *flags.AnonymousCookie
+	}{
+		{"off", "theme=dark", nil},
+		{"fresh", "theme=dark", &flags.AnonymousCookie{Name: "visitor"}},
+		{"known", "theme=dark; visitor=" + visitor, &flags.AnonymousCookie{Name: "visitor"}},
+		{"user", "theme=dark; uid=alice", &flags.AnonymousCookie{Name: "visitor"}},
+	} {
+		m, err := flags.NewMiddleware(flags.MiddlewareConfig{
+			Client: c, TargetingKey: flags.CookieKey("uid"), Vary: "Cookie", Anonymous: bb.anonymous, Inject: true, InPlace: true, Settled: true,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		h := m.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			flags.SettleHeader(r.Context(), 200, http.Header{"Cache-Control": {"public"}})
+		}))
+		original, w := withCookies(bb.cookie), httptest.NewRecorder()
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var r http.Request
+			for b.Loop() {
+				r = *original
+				r.Header = http.Header{"Cookie": {bb.cookie}}
+				h.ServeHTTP(w, &r)
+			}
+		})
+	}
+}
