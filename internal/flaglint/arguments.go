@@ -1,6 +1,9 @@
 package flaglint
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // arguments are those of a call whose name stands before tokens[i]. ok is false
 // when nothing is called there.
@@ -29,7 +32,7 @@ func arguments(tokens []token, i int, in family) (args [][]token, ok bool) {
 				if j > from {
 					args = append(args, tokens[from:j])
 				}
-				return args, in&(javascript|python|ruby) != javascript || !signature(args, tokens, j+1)
+				return args, !signature(args, tokens, j+1, in)
 			}
 		case ',':
 			if depth == 1 {
@@ -103,15 +106,11 @@ func bareArguments(tokens []token, i int, in family) ([][]token, bool) {
 
 // declared reports whether tokens[i] is the name of a function that is declared
 // here and not called.
-func declared(tokens []token, i int, in family) bool {
+func declared(tokens []token, i int) bool {
 	if i == 0 {
 		return false
 	}
-	before := &tokens[i-1]
-	if before.kind == punct {
-		return before.char == ')' && in == golang // func (r T) Name(
-	}
-	switch string(before.text) {
+	switch string(tokens[i-1].text) {
 	case "func", "function", "def", "fn", "fun":
 		return true
 	}
@@ -119,14 +118,31 @@ func declared(tokens []token, i int, in family) bool {
 }
 
 // signature reports whether what tokens[i] follows is the head of a method, or a
-// declaration of one in TypeScript, rather than a call.
-func signature(args [][]token, tokens []token, i int) bool {
+// declaration of one, rather than a call.
+func signature(args [][]token, tokens []token, i int, in family) bool {
+	switch {
+	case in == golang || in == elsewhere: // ctx context.Context, String key
+		return slices.ContainsFunc(args, func(arg []token) bool {
+			return len(arg) > 1 && arg[0].kind == word && arg[1].kind == word && !typeOrOperator(arg[0].text)
+		})
+	case in&(javascript|python|ruby) != javascript:
+		return false
+	}
 	for _, arg := range args {
 		if len(arg) > 1 && arg[0].kind == word && (arg[1].char == ':' || len(arg) > 2 && arg[1].char == '?' && arg[2].char == ':') {
 			return true // key: string, key?: string
 		}
 	}
 	return i < len(tokens) && tokens[i].char == '{' && tokens[i].start < tokens[i].end
+}
+
+// typeOrOperator reports whether a value may begin with the keyword s and a name.
+func typeOrOperator(s []byte) bool {
+	switch string(s) {
+	case "func", "map", "chan", "struct", "interface", "ref", "out", "mut":
+		return true
+	}
+	return operatorWord(s)
 }
 
 // receives reports whether name stands before the dot before tokens[i].

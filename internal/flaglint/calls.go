@@ -161,7 +161,7 @@ func (c call) match(tokens []token, i int, in family, ours bool) (asked, bool) {
 		a.key = &tokens[i+1] // readYAML gives a name with its value only
 		return a, true
 	}
-	if declared(tokens, i, in) || c.receiver != "" && !receives(tokens, i, c.receiver) {
+	if declared(tokens, i) || c.receiver != "" && !receives(tokens, i, c.receiver) {
 		return a, false
 	}
 	named := flagReceiver(tokens, i)

@@ -117,6 +117,8 @@ func TestGo(t *testing.T) {
 		{"a quote that is a character", "a.go", importFlags + `x := '"'; flags.Enabled(ctx, "missing")`, "2:30 missing"},
 		{"a backslash at the end of a raw string", "a.go", importFlags + "x := `\\`; flags.Enabled(ctx, \"missing\")", "2:30 missing"},
 		{"a method is declared", "a.go", importFlags + `func (f *fakeFlags) Enabled(key string) bool {`, ""},
+		{"a method of a double is declared", "a.go", `func (c *fake) BooleanValue(ctx context.Context, k *Key, b bool) bool {`, ""},
+		{"a method is listed in an interface", "a.go", `BooleanValue(ctx context.Context, key string, b bool) bool`, ""},
 		{"a function is declared", "a.go", importFlags + `func Enabled(ctx context.Context, flag string) bool {`, ""},
 		{"a string anywhere counts as used", "a.go", `var x = map[string]int{"known": 1}`, "used"},
 		{"a longer string does not", "a.go", `var x = "known-2"`, ""},
@@ -135,6 +137,7 @@ func TestGo(t *testing.T) {
 		{"a comment behind code ignores its own line only", "a.go", importFlags + "f() // handrail:ignore\nflags.Enabled(ctx, \"missing\")", "3:20 missing"},
 		{"the word in a string ignores nothing", "a.go", importFlags + `f("handrail:ignore"); flags.Enabled(ctx, "missing")`, "2:42 missing"},
 		{"in a line between two that are ignored", "a.go", importFlags + "// handrail:ignore\nf()\nflags.Enabled(ctx, \"missing\")\nf() // handrail:ignore", "4:20 missing"},
+		{"ignored on the line of the key", "a.go", importFlags + "flags.Enabled(\n\tctx,\n\t\"missing\", // handrail:ignore\n)", ""},
 		{"a call over several lines", "a.go", importFlags + "// handrail:ignore\nflags.Enabled(\n\tctx,\n\t\"missing\",\n)", ""},
 	})
 }
@@ -249,6 +252,7 @@ func TestOtherFiles(t *testing.T) {
 		{"other settings use flags, and miss none", "values.yml", "flag: known\nother: {flag: missing}\n", "used"},
 		{"the definitions themselves use nothing", "flags.yaml", "flags:\n  known: {rolloutPercentage: 5}\n", ""},
 		{"Java", "A.java", `// "known"` + "\n" + `if (flags.isOn("missing", '"')) {}`, "2:16 missing"},
+		{"a method of Java is declared", "A.java", `public boolean isOn(String key, int x) {`, ""},
 		{"a constant of Java", "A.java", `static final String FLAG_A = "missing"; x = isOn(Keys.FLAG_A)`, "1:45 missing"},
 		{"Kotlin", "A.kt", `val x = """ "a """; f("known")`, "used"},
 		{"PHP", "a.php", "<p>don't isOn('known')</p>\n<?php # f('known')\n" + `if (isOn('missing')) { ?> it's`, "3:10 missing"},

@@ -36,12 +36,17 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// place is file:line:column.
+// place is file:line:column. A name that begins as a workflow command of GitHub
+// does is not to be taken for one.
 func (f *Finding) place() string {
-	if f.Line == 0 {
-		return f.File
+	file := f.File
+	if strings.HasPrefix(file, ":") {
+		file = "./" + file
 	}
-	return f.File + ":" + strconv.Itoa(f.Line) + ":" + strconv.Itoa(f.Column)
+	if f.Line == 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(f.Line) + ":" + strconv.Itoa(f.Column)
 }
 
 func count(n int, what string) string {

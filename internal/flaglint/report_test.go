@@ -114,6 +114,13 @@ func TestAnnotationsAreEscaped(t *testing.T) {
 	if err := r.WriteGitHub(&b); err != nil {
 		t.Fatal(err)
 	}
+	var text bytes.Buffer
+	if err := (&flaglint.Report{Findings: []flaglint.Finding{{File: "::error::x"}}}).WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(text.String(), ":") {
+		t.Errorf("a name begins a command in %q", text.String())
+	}
 	want := "::notice file=a%3Ab%2Cc%25%0A.go,line=1,col=2,title=key-computed::x: 100 %25,%0D%0A::error::y. z\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
