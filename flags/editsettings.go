@@ -28,6 +28,13 @@ func (d Definition) Settings() []byte {
 	return b.Bytes()
 }
 
+// Native reports whether a flag decides by its [Definition] alone, and not by
+// rules of another format. An unknown one does not.
+func (s *Set) Native(key string) bool {
+	f, ok := s.byKey[key]
+	return ok && f.custom == nil
+}
+
 // A setting is a line of a flag, its value in JSON. A nil value is none: the
 // setting is to be taken out.
 type setting struct {

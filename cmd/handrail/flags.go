@@ -17,7 +17,9 @@ func (c *command) flagsCommand() *cobra.Command {
 		Short: "Ask about feature flags, and look after them",
 		Long: `flags reads definitions of feature flags: the file that --file names, else
 flags.source of the configuration, else flags.yaml. What is wrong with them is
-told with file, line and column, and the exit code is 78.`,
+told with file, line and column, and the exit code is 78.
+
+list, set and audit ask a running sidecar through its admin listener.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
@@ -29,6 +31,9 @@ told with file, line and column, and the exit code is 78.`,
 		c.flagsExplainCommand(),
 		c.flagsExportCommand(),
 		c.flagsLintCommand(),
+		c.flagsListCommand(),
+		c.flagsSetCommand(),
+		c.flagsAuditCommand(),
 	)
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,6 +32,7 @@ type Client struct {
 	addr  string // as configured
 	token string
 	most  int64 // bytes of an answer
+	more  http.Header
 }
 
 // New returns a Client of the admin listener addr, host:port or unix:/path. A
@@ -62,6 +64,14 @@ func New(addr, token string) (*Client, error) {
 
 // Bound has c take no answer longer than so many bytes, in place of 32 MiB.
 func (c *Client) Bound(most int64) { c.most = most }
+
+// SetHeader has c send a header with each request from now on.
+func (c *Client) SetHeader(name, value string) {
+	if c.more == nil {
+		c.more = http.Header{}
+	}
+	c.more.Set(name, value)
+}
 
 // An AnswerError is an answer that is not 2xx.
 type AnswerError struct {
@@ -101,6 +111,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in any, out Checke
 	if err != nil {
 		return err
 	}
+	maps.Copy(req.Header, c.more)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -288,3 +288,22 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+func TestHeadersAreSentWithEachRequest(t *testing.T) {
+	ln := listen(t, "tcp", "127.0.0.1:0")
+	got := make(chan string, 2)
+	serve(t, ln, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("If-Match") + " " + r.Header.Get("Authorization")
+		fmt.Fprint(w, `{"said":"yes"}`)
+	})
+	c := newClient(t, ln.Addr().String(), "secret")
+	c.SetHeader("if-match", "*")
+	for range 2 {
+		if err := c.Do(t.Context(), "GET", "/", nil, &answer{}); err != nil {
+			t.Fatal(err)
+		}
+		if h := <-got; h != "* Bearer secret" {
+			t.Errorf("sent %q", h)
+		}
+	}
+}

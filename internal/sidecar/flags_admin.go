@@ -58,8 +58,11 @@ type FlagState struct {
 	Version string `json:"version"`
 	State   string `json:"state"`
 	Expired bool   `json:"expired,omitempty"`
-	// Definition is as it may stand in a file, without defaults.
+	// Definition is as it may stand in a file, without defaults. Of a flag that
+	// is not native it holds what describes the flag, without its rules.
 	Definition json.RawMessage `json:"definition"`
+	// Native is false for flags of another format. They are not changed here.
+	Native bool `json:"native"`
 }
 
 // Check implements adminclient.Checker.
@@ -157,47 +160,52 @@ func (a *flagAdmin) list(w http.ResponseWriter, _ *http.Request) {
 		out.Error = err.Error()
 	}
 	for _, key := range set.Keys() {
-		def, _ := set.Lookup(key)
-		out.Flags = append(out.Flags, flagState(def, time.Now()))
+		out.Flags = append(out.Flags, flagState(set, key, time.Now()))
 	}
 	writeJSON(w, http.StatusOK, out)
 }
 
 func (a *flagAdmin) show(w http.ResponseWriter, r *http.Request) {
-	def, ok := a.client.Set().Lookup(r.PathValue("key"))
-	if !ok {
-		unknownFlag(w)
+	set, key := a.client.Set(), r.PathValue("key")
+	if _, ok := set.Lookup(key); !ok {
+		writeDetail(w, http.StatusNotFound, "unknown_flag", "no flag has that key")
 		return
 	}
-	state := flagState(def, time.Now())
+	state := flagState(set, key, time.Now())
 	w.Header().Set("ETag", quoted(state.Version))
 	writeJSON(w, http.StatusOK, state)
 }
 
-func unknownFlag(w http.ResponseWriter) {
-	writeDetail(w, http.StatusNotFound, "unknown_flag", "no flag has that key")
-}
-
-// flagState is a flag as it is at now.
-func flagState(def flags.Definition, now time.Time) FlagState {
+// flagState is a flag of set as it is at now.
+func flagState(set *flags.Set, key string, now time.Time) FlagState {
+	def, _ := set.Lookup(key)
 	settings := def.Settings()
-	out := FlagState{Key: def.Key, Version: flagVersion(settings), State: FlagPartial, Definition: settings}
+	out := FlagState{Key: key, Version: flagVersion(settings), Definition: settings, Native: set.Native(key), State: FlagPartial}
 	out.Expired = def.Expired(now)
-	share := def.RolloutThousandths
-	off := !def.Enabled
-	if out.Expired {
-		off = off || def.OnExpiry == flags.ExpiryOff
-		if def.OnExpiry == flags.ExpiryOn {
-			share = flags.FullRollout
+	switch on, off := decided(def, out.Expired); {
+	case !out.Native:
+		switch d := set.Evaluate(key, ""); {
+		case d.Reason == flags.ReasonDisabled, d.Reason == flags.ReasonStatic && !d.On:
+			out.State = FlagOff
+		case d.Reason == flags.ReasonStatic:
+			out.State = FlagOn
 		}
-	}
-	switch {
-	case off, share == 0 && len(def.AllowList) == 0:
+	case off:
 		out.State = FlagOff
-	case share == flags.FullRollout && len(def.DenyList) == 0:
+	case on:
 		out.State = FlagOn
 	}
 	return out
+}
+
+// decided tells whether a native flag is on, or off, for everyone.
+func decided(def flags.Definition, expired bool) (on, off bool) {
+	share, off := def.RolloutThousandths, !def.Enabled
+	if expired && def.OnExpiry == flags.ExpiryOn {
+		share = flags.FullRollout
+	}
+	off = off || expired && def.OnExpiry == flags.ExpiryOff || share == 0 && len(def.AllowList) == 0
+	return share == flags.FullRollout && len(def.DenyList) == 0, off
 }
 
 // flagVersion identifies the settings of one flag.

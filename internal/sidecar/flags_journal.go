@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 
@@ -134,10 +135,16 @@ func (j *flagJournal) record(set *flags.Set) error {
 }
 
 func (j *flagJournal) found(set *flags.Set, key string, before, after []byte) flagaudit.Entry {
-	return flagaudit.Entry{
+	e := flagaudit.Entry{
 		What: flagaudit.Seen, Via: viaSource, Source: j.source, Flag: key, Before: before, After: after,
 		ConfigurationBefore: j.last.Version(), ConfigurationAfter: set.Version(),
 	}
+	if key == "" {
+		e.Note = "no flag has changed"
+	} else if bytes.Equal(before, after) {
+		e.Note = "its rules have changed"
+	}
+	return e
 }
 
 // intend tells of a change of set that is about to be made, after what others

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/handrail-go/handrail/internal/sidecar"
+	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
+)
+
+func (c *command) flagsAuditCommand() *cobra.Command {
+	var f adminFlags
+	var format formatFlag
+	var limit int
+	var before int64
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Tell who changed which flag, and when",
+		Long: `audit prints the newest lines of the audit log of a running sidecar: changes that
+were made through it, and changes that others made where it has its definitions
+from, by "source". Exit code 1 when the sidecar does not answer or says no.`,
+		Example: `  handrail flags audit
+  handrail flags audit --limit 1000 --format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := format.check(); err != nil {
+				return err
+			}
+			if limit < 1 || limit > 1000 || before < 0 {
+				return errors.New("--limit must be 1 to 1000, and --before a number of a line")
+			}
+			a, err := f.asker(cmd, c.getenv)
+			if err != nil {
+				return err
+			}
+			path := sidecar.FlagsAuditPath + "?limit=" + strconv.Itoa(limit)
+			if before > 0 {
+				path += "&before=" + strconv.FormatInt(before, 10)
+			}
+			var page sidecar.FlagsAudit
+			if err := a.do("GET", path, nil, &page); err != nil {
+				return err
+			}
+			if format == formatJSON {
+				return c.printJSON(page)
+			}
+			c.printAudit(page)
+			return nil
+		},
+	}
+	f.add(cmd)
+	format.add(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many lines, 1 to 1000")
+	cmd.Flags().Int64Var(&before, "before", 0, "only lines before this `number`")
+	return cmd
+}
+
+func (c *command) printAudit(page sidecar.FlagsAudit) {
+	if len(page.Entries) == 0 {
+		fmt.Fprintln(c.stdout, "no changes")
+		return
+	}
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "N\tTIME\tACTOR\tFLAG\tCHANGE")
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		printRow(w, strconv.FormatInt(e.N, 10), e.Time, actorOf(e), e.Flag, auditText(e))
+	}
+	_ = w.Flush()
+	if page.Before > 0 {
+		fmt.Fprintf(c.stdout, "there may be more: --before %d\n", page.Before)
+	}
+}
+
+// actorOf is who made a change, and how it came.
+func actorOf(e *flagaudit.Entry) string {
+	via := e.Via
+	if e.UID != nil {
+		via += " uid " + strconv.Itoa(*e.UID)
+	}
+	if e.Actor == "" {
+		return via
+	}
+	return e.Actor + " (" + via + ")"
+}
+
+// auditText is what became of a flag, in one line.
+func auditText(e *flagaudit.Entry) string {
+	before, after := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	_ = json.Unmarshal(e.Before, &before) // null is none
+	_ = json.Unmarshal(e.After, &after)
+	var text []string
+	switch {
+	case e.What == flagaudit.NotMade:
+		text = append(text, fmt.Sprintf("line %d was not made", e.Of))
+	case e.Flag == "":
+	case string(e.Before) == "null":
+		text = append(text, "new")
+	case string(e.After) == "null":
+		text = append(text, "deleted")
+	default:
+		for _, name := range names(before, after) {
+			if was, is := orDefault(before, name), orDefault(after, name); was != is {
+				text = append(text, difference(name, was, is))
+			}
+		}
+	}
+	if e.Note != "" {
+		text = append(text, e.Note)
+	}
+	return strings.Join(text, "; ")
+}
+
+// names are those of two objects, sorted.
+func names(a, b map[string]json.RawMessage) []string {
+	var all []string
+	for name := range a {
+		all = append(all, name)
+	}
+	for name := range b {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
