@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/handrail-go/handrail/flags/ofrep"
 	"github.com/handrail-go/handrail/internal/httpx"
 )
 
@@ -16,7 +17,9 @@ import (
 //
 //   - on a Unix socket: everything, file permissions decide who connects
 //   - with the bearer token: everything
-//   - on loopback without a token: reading, but no profiles and no messages
+//   - with a token of flags.ofrep.tokens, as bearer or X-API-Key: evaluating flags
+//   - on loopback without a token: reading and evaluating flags, but no profiles
+//     and no messages
 //   - elsewhere without a token: nothing
 func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	mux := http.NewServeMux()
@@ -36,6 +39,9 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	mux.HandleFunc("POST "+UnblockPath, s.serveUnblock)
 	s.webhookAdmin().register(mux)
 	s.flagAdmin(c).register(mux)
+	evaluate := s.adminOFREP()
+	mux.Handle(ofrep.Path, evaluate)
+	mux.Handle(ofrep.Path+"/", evaluate)
 	mux.HandleFunc("POST "+WebhookExplainPath, s.explainHandler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -46,10 +52,11 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 	socket, loopback := strings.HasPrefix(c.Listen, "unix:"), isLoopback(c.Listen)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bearer, sent := bearerToken(r)
+		keySent, mayEvaluate := s.ofrepToken(r, c.Token)
 		switch full := socket || sent && sameToken(bearer, c.Token); {
-		case full:
+		case full, mayEvaluate:
 			mux.ServeHTTP(w, r)
-		case sent || !loopback:
+		case sent || keySent || !loopback:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="handrail"`)
 			httpx.WriteError(w, r, http.StatusUnauthorized, "unauthorized")
 		case !localHost(r.Host):
@@ -67,7 +74,7 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 // changes, profiles, and the messages of providers, which may hold payment data.
 func needsToken(r *http.Request) bool {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	return !reads || strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == WebhookMessagePath
+	return !reads && !isOFREP(r.URL.Path) || strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == WebhookMessagePath
 }
 
 func bearerToken(r *http.Request) (token string, sent bool) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/route"
 	"github.com/handrail-go/handrail/internal/upstream"
 	"github.com/handrail-go/handrail/observe"
@@ -50,6 +51,10 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if err != nil {
 		return nil, err
 	}
+	deliveriesOrApp, err := s.withOFREP(l, dispatch(deliveries, app))
+	if err != nil {
+		return nil, err
+	}
 	limits, err := s.newLimits(l)
 	if err != nil {
 		return nil, err
@@ -66,7 +71,7 @@ func (s *Sidecar) assemble(ctx context.Context, l *Loaded) (*assembly, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain := observed.Wrap(refuse(s.withHealth(l, limits.Wrap(dispatch(deliveries, app)))))
+	chain := observed.Wrap(refuse(s.withHealth(l, limits.Wrap(deliveriesOrApp))))
 	return &assembly{
 		loaded: l, proxy: proxy, limits: limits, couriers: couriers, later: kept,
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +85,10 @@ func (s *Sidecar) newProxy(l *Loaded) (*upstream.Proxy, error) {
 	cfg := l.upstreamConfig()
 	// What the sidecar says itself, the upstream cannot say.
 	cfg.Reserved = func(name string) bool { return isOurs(name) || name == "X-Request-Id" }
-	cfg.OnResponse = func(r *http.Request, _ int, header http.Header) { ratelimit.ReportHeader(r.Context(), header) }
+	cfg.OnResponse = func(r *http.Request, status int, header http.Header) {
+		ratelimit.ReportHeader(r.Context(), header)
+		flags.SettleHeader(r.Context(), status, header)
+	}
 	cfg.OnError = func(w http.ResponseWriter, r *http.Request, err *upstream.Error) {
 		if !s.reportDelivery(r, err) {
 			upstream.AnswerError(w, r, err)

@@ -155,12 +155,21 @@ type HMACConfig struct {
 
 // FlagsConfig says where flags come from and who is asked about.
 type FlagsConfig struct {
-	Source       string        `yaml:"source"`
-	TargetingKey string        `yaml:"targeting_key"`
-	Inject       bool          `yaml:"inject"`
-	Routes       []RouteConfig `yaml:"routes"`
+	Source          string        `yaml:"source"`   // a file, redis, or an https URL
+	Token           string        `yaml:"token"`    // bearer token for an https source
+	Interval        time.Duration `yaml:"interval"` // between two looks at an https source
+	TargetingKey    string        `yaml:"targeting_key"`
+	AnonymousCookie string        `yaml:"anonymous_cookie"`
+	Inject          bool          `yaml:"inject"`
+	Routes          []RouteConfig `yaml:"routes"`
+	OFREP           OFREPConfig   `yaml:"ofrep"`
+}
 
-	AnonymousCookie strictyaml.Unsupported `yaml:"anonymous_cookie"`
+// OFREPConfig says who may evaluate flags by the OpenFeature Remote Evaluation
+// Protocol, beside whoever may use the admin listener.
+type OFREPConfig struct {
+	Public bool     `yaml:"public"` // on the public listener, flags marked public
+	Tokens []string `yaml:"tokens"` // that the admin listener takes for it, and the public one asks for
 }
 
 // RouteConfig hides paths behind a flag.
@@ -242,7 +251,7 @@ func defaults(getenv func(string) string) Config {
 		Database:          getenv("DATABASE_URL"),
 		DataDir:           "handrail-data",
 		Replicas:          1,
-		Flags:             FlagsConfig{Source: defaultFlags, TargetingKey: "cookie:uid", Inject: true},
+		Flags:             FlagsConfig{Source: defaultFlags, Interval: 10 * time.Second, TargetingKey: "cookie:uid", Inject: true},
 		Health:            HealthConfig{Path: "/health", Interval: 5 * time.Second, Timeout: 800 * time.Millisecond},
 		Drain:             DrainConfig{Delay: 5 * time.Second, Timeout: 20 * time.Second},
 		Env:               EnvConfig{Schema: defaultSchema},

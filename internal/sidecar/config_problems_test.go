@@ -105,7 +105,11 @@ webhooks:
   - {name: square, path: /webhooks/square, provider: square, secrets: [x], public_url: "https://shop.example/webhooks/square", store: memory}
 flags:
   source: FLAGS
+  token: ""
+  interval: 10s
   targeting_key: cookie:uid
+  anonymous_cookie: visitor
+  ofrep: {public: true, tokens: [0123456789abcdef]}
   inject: true
   routes: [{flag: new, paths: [/v2], exact: false, otherwise: 404}]
 health:
@@ -283,7 +287,12 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"a token that ends in a newline", "admin: {token: \"0123456789abcdef\\n\"}", `:1:16: admin.token: must be at least 16 bytes long, of visible ASCII`},
 		{"admin for everyone without a token", "admin: {listen: ':9090'}", `:1:17: admin.listen: is not loopback, so it needs admin.token`},
 		{"trusting the internet", "trusted_proxies: [0.0.0.0/1, 128.0.0.0/1]", `:1:18: trusted_proxies: covers every address`},
-		{"flags from elsewhere", "flags: {source: 'https://flags/x.yaml'}", `sources other than a file are not supported by this version`},
+		{"flags from elsewhere", "flags: {source: 'https://flags/x.yaml'}", `flags.source: a URL is not supported`},
+		{"an anonymous cookie that is the app's", "flags: {source: '', anonymous_cookie: uid}", `flags.anonymous_cookie: must not be the cookie of flags.targeting_key`},
+		{"an anonymous cookie that is none", "flags: {source: '', anonymous_cookie: 'a b'}", `flags.anonymous_cookie: is not the name of a cookie`},
+		{"a short token for evaluation", "flags: {source: '', ofrep: {tokens: [short]}}", `flags.ofrep.tokens[0]: must be at least 16 bytes long`},
+		{"a token for a file", "flags: {source: '', token: x}", `flags.token: is for a source that is an https URL`},
+		{"flags in Redis without Redis", "flags: {source: redis}", `flags.source: redis needs the key redis`},
 		{"routes without flags", "flags: {source: '', routes: [{flag: a, paths: [/a]}]}", `flags.routes: need flags.source`},
 		{"a DSN that is none", "observe: {sentry: {dsn: hunter2}}", `:1:25: observe.sentry.dsn: is not a Sentry DSN`},
 		{"a database of another kind, written down", "database: 'mysql://root:hunter2@h/app'", `:1:11: database: must be a postgres:// or postgresql:// URL`},

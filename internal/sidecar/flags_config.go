@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/filewatch"
@@ -57,6 +58,7 @@ func definitionProblems(err error) strictyaml.Problems {
 func (l *loader) checkFlags() {
 	_, _, err := l.targetingKey()
 	l.translate(err, "flags.", map[string]string{"name": "targeting_key", "trustedProxies": "-"})
+	l.between("flags.interval", l.Flags.Interval, time.Second, time.Hour)
 	client := l.definitions()
 	if client != nil {
 		for i, r := range l.Flags.Routes {
@@ -68,6 +70,7 @@ func (l *loader) checkFlags() {
 		// The routes are judged all the same, against a stand-in.
 		client, _ = flags.New(context.Background(), flags.Config{Source: flags.Static("", []byte("flags: {}"))})
 	}
+	l.checkVisitors(client)
 	_, err = flags.NewMiddleware(flags.MiddlewareConfig{Client: client, Gates: l.gates()})
 	l.translate(err, "flags.", map[string]string{"Gates": "routes"})
 	for i, r := range l.Flags.Routes {
@@ -75,21 +78,75 @@ func (l *loader) checkFlags() {
 	}
 }
 
-// definitions is nil without a source or with one that is bad.
+// checkVisitors judges who is known, and by which token.
+func (l *loader) checkVisitors(client *flags.Client) {
+	if name := l.Flags.AnonymousCookie; name != "" {
+		_, err := flags.NewMiddleware(flags.MiddlewareConfig{Client: client, Anonymous: &flags.AnonymousCookie{Name: name}})
+		if _, reason := fieldOf(err); reason != "" {
+			l.problem("flags.anonymous_cookie", "%s", reason)
+		}
+		if l.Flags.TargetingKey == "cookie:"+name {
+			l.problem("flags.anonymous_cookie", "must not be the cookie of flags.targeting_key: that one is the app's")
+		}
+	}
+	for i, token := range l.Flags.OFREP.Tokens {
+		if !isToken(token) {
+			l.problem("flags.ofrep.tokens["+strconv.Itoa(i)+"]", "%s", tokenForm)
+		}
+	}
+}
+
+// Kinds of flags.source.
+const (
+	sourceNone  = ""
+	sourceFile  = "file"
+	sourceRedis = "redis"
+	sourceHTTP  = "https"
+)
+
+// sourceKind tells which of them flags.source is. A file of the name "redis" is
+// ./redis.
+func (c *FlagsConfig) sourceKind() string {
+	switch {
+	case c.Source == "":
+		return sourceNone
+	case c.Source == sourceRedis:
+		return sourceRedis
+	case strings.Contains(c.Source, "://"):
+		return sourceHTTP
+	}
+	return sourceFile
+}
+
+// definitions is nil without a source, with one that is bad, and with one that
+// is not asked before the start.
 func (l *loader) definitions() *flags.Client {
 	source := l.Flags.Source
-	if source == "" {
+	if l.Flags.Token != "" && l.Flags.sourceKind() != sourceHTTP {
+		l.problem("flags.token", "is for a source that is an https URL")
+	}
+	switch l.Flags.sourceKind() {
+	case sourceNone:
 		if len(l.Flags.Routes) > 0 {
 			l.problem("flags.routes", "need flags.source: every flag is off without definitions")
 		}
 		return nil
+	case sourceRedis:
+		if l.Redis == "" {
+			l.problem("flags.source", "redis needs the key redis (REDIS_URL); a file of that name is ./redis")
+		}
+		l.problem("flags.source", "redis is not supported by this version")
+		return nil
+	case sourceHTTP:
+		l.problem("flags.source", "a URL is not supported by this version")
+		return nil
 	}
 	data, err := filewatch.Read(source, flags.MaxFileBytes)
 	if err != nil {
-		l.problem("flags.source", "%s cannot be read: %s (sources other than a file are not supported by this version)", source, cause(err))
+		l.problem("flags.source", "%s cannot be read: %s; it may be a file, redis, or an https URL", source, cause(err))
 		return nil
 	}
-	client, err := flags.New(context.Background(), flags.Config{Source: flags.Static(source, data)})
+	client, err := flags.New(context.Background(), flags.Config{Source: flags.Static(source, data), Parse: ParseFlags})
 	if err != nil {
 		l.problems = append(l.problems, definitionProblems(err)...)
 		return nil

@@ -3,7 +3,6 @@ package sidecar
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/filewatch"
@@ -25,13 +24,12 @@ func LoadFlagFile(o Options) (string, error) {
 	if err := l.readFile(); err != nil {
 		return "", err
 	}
-	remote := l.Flags.Source == "redis" || strings.Contains(l.Flags.Source, "://")
 	l.resolvePaths()
 	l.problems = slices.DeleteFunc(l.problems, func(p *strictyaml.Problem) bool { return p.Path != "flags.source" })
 	switch {
 	case len(l.problems) > 0:
 		return "", l.sorted()
-	case remote || l.Flags.Source == "":
+	case l.Flags.sourceKind() != sourceFile:
 		return "", ErrNoFlagFile
 	}
 	return l.Flags.Source, nil

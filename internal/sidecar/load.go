@@ -210,7 +210,9 @@ func (l *loader) resolvePaths() {
 		l.Admin.Listen = "unix:" + resolve(socket)
 	}
 	l.DataDir = resolve(l.DataDir)
-	l.Flags.Source = l.defaultFile("flags.source", resolve(l.Flags.Source))
+	if l.Flags.sourceKind() == sourceFile {
+		l.Flags.Source = l.defaultFile("flags.source", resolve(l.Flags.Source))
+	}
 	l.Env.Schema = l.defaultFile("env.schema", resolve(l.Env.Schema))
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/handrail-go/handrail/envcheck"
 	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/flags/ofrep"
 	"github.com/handrail-go/handrail/health"
 	"github.com/handrail-go/handrail/internal/route"
 	"github.com/handrail-go/handrail/internal/strictyaml"
@@ -104,6 +105,9 @@ func (c *Config) observedRoutes() []string {
 	}
 	for _, r := range c.Flags.Routes {
 		routes = append(routes, r.Paths...)
+	}
+	if c.Flags.OFREP.Public {
+		routes = append(routes, ofrep.Path, ofrep.Path+"/**")
 	}
 	routes = append(routes, c.Health.Path, livezPath, readyzPath, startupzPath)
 	return slices.DeleteFunc(routes, func(p string) bool {

@@ -105,6 +105,7 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 	if s.flags != nil {
 		wg.Go(func() { _ = s.flags.Run(ctx) })
 		wg.Go(func() { s.flagJournal.follow(ctx, s.flags, s.log) })
+		wg.Go(func() { s.watchExpiry(ctx) })
 	}
 	wg.Go(func() { s.watchConfig(ctx) })
 	wg.Go(func() { follow(ctx, o.Signals.Reload, func(os.Signal) { s.Reload(ctx, nil) }) })
@@ -116,8 +117,10 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 			return // ctx has ended, or the app has
 		}
 		// The checks begin now: before, the upstream's would fail and tell so.
-		s.monitor.SetReady()
+		// Deliveries need no flags.
 		s.couriers.begin(ctx)
+		s.waitForFlags(ctx)
+		s.monitor.SetReady()
 		_ = s.monitor.Run(ctx)
 	})
 }

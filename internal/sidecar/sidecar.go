@@ -40,6 +40,7 @@ type Sidecar struct {
 
 	flagSource  flags.Source // of flags
 	flagJournal *flagJournal // of its changes
+	flagsLoaded atomic.Int64 // when, in Unix nanoseconds; 0 before
 
 	started   *Loaded // the configuration that New got
 	current   atomic.Pointer[assembly]
@@ -101,14 +102,8 @@ func (s *Sidecar) build(ctx context.Context, l *Loaded) error {
 	if s.monitor, err = health.New(health.Config{Checks: checks, OnEvent: s.onHealth}); err != nil {
 		return err
 	}
-	if l.Flags.Source != "" {
-		s.flagSource = flags.File(l.Flags.Source)
-		s.flagJournal = newFlagJournal(l.DataDir, l.Flags.Source)
-		if s.flags, err = flags.New(ctx, flags.Config{
-			Source: s.flagSource, OnEvent: s.onFlags, CounterOf: s.flagCounter,
-		}); err != nil {
-			return err
-		}
+	if err := s.openFlags(ctx, l); err != nil {
+		return err
 	}
 	return s.install(ctx, l)
 }
@@ -200,6 +195,7 @@ func (r redisLog) Printf(ctx context.Context, format string, args ...any) {
 // secrets are the values that must not leave through an error report.
 func (c *Config) secrets() []string {
 	out := []string{c.KeySecret, c.Admin.Token, c.Redis, c.Database, c.Observe.Sentry.DSN}
+	out = append(append(out, c.Flags.Token), c.Flags.OFREP.Tokens...)
 	for _, w := range c.Webhooks {
 		out = append(out, w.Secrets...)
 	}

@@ -70,8 +70,8 @@ func (l *loader) validateListeners() {
 	if l.Metrics.Listen != "" {
 		l.address("metrics.listen", l.Metrics.Listen)
 	}
-	if t := l.Admin.Token; t != "" && (len(t) < 16 || strings.ContainsFunc(t, func(r rune) bool { return r <= ' ' || r > '~' })) {
-		l.problem("admin.token", "must be at least 16 bytes long, of visible ASCII without spaces")
+	if l.Admin.Token != "" && !isToken(l.Admin.Token) {
+		l.problem("admin.token", "%s", tokenForm)
 	}
 	admin := l.Admin.Listen
 	if admin == "" || strings.HasPrefix(admin, "unix:") {
@@ -87,6 +87,12 @@ func (l *loader) validateListeners() {
 	l.distinct("admin.listen", admin, "listen", l.Listen)
 	l.distinct("metrics.listen", l.Metrics.Listen, "listen", l.Listen)
 	l.distinct("metrics.listen", l.Metrics.Listen, "admin.listen", admin)
+}
+
+const tokenForm = "must be at least 16 bytes long, of visible ASCII without spaces"
+
+func isToken(t string) bool {
+	return len(t) >= 16 && !strings.ContainsFunc(t, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // distinct refuses two listeners that cannot both be opened. Port 0 is another
