@@ -97,7 +97,7 @@ func (c *command) lintFlags(ctx context.Context, o *lintOptions) error {
 		return &exitError{code: exitFailed, err: err}
 	case report.Invalid:
 		return &exitError{code: exitConfig}
-	case report.Worst(failOn):
+	case report.AtLeast(failOn):
 		return &exitError{code: exitFailed}
 	}
 	return nil

@@ -118,8 +118,8 @@ type Report struct {
 	Invalid bool `json:"invalid"`
 }
 
-// Worst reports whether something is as bad as s or worse.
-func (r *Report) Worst(s Severity) bool {
+// AtLeast reports whether something was found that is as bad as s or worse.
+func (r *Report) AtLeast(s Severity) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity >= s })
 }
 

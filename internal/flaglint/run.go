@@ -12,7 +12,7 @@ import (
 
 // Config is what [Run] needs.
 type Config struct {
-	// Definitions are held against each other's code: a key counts as defined
+	// Definitions are those of one or several files: a key counts as defined
 	// when one of them has it. Required.
 	Definitions []*Definitions
 
