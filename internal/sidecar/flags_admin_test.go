@@ -33,9 +33,14 @@ type flagDesk struct {
 
 func newFlagDesk(t *testing.T, content string) *flagDesk {
 	t.Helper()
-	app, dir := newRawApp(t), t.TempDir()
+	return flagDeskIn(t, t.TempDir(), content)
+}
+
+// flagDeskIn is one whose folder may hold an audit log already.
+func flagDeskIn(t *testing.T, dir, content string) *flagDesk {
+	t.Helper()
 	d := &flagDesk{dir: dir, file: writeFile(t, dir, "flags.yaml", content)}
-	d.running = d.start(t, app.url)
+	d.running = d.start(t, newRawApp(t).url)
 	return d
 }
 
@@ -304,5 +309,68 @@ func TestASourceThatCannotBeChanged(t *testing.T) {
 	}
 	if status, body := change(); status != 503 || !strings.Contains(body, "source_unavailable") {
 		t.Errorf("gone: %d %s", status, body)
+	}
+}
+
+// What the audit log does not tell at the start, since a crash came between or
+// nobody looked, it tells afterwards.
+func TestTheAuditLogIsMadeTrueAtTheStart(t *testing.T) {
+	now, other := flags.VersionOf([]byte(flagFile)), flags.VersionOf([]byte("other"))
+	for _, tt := range []struct {
+		rule          string
+		what          string
+		before, after string
+		lines         int
+		last, note    string
+	}{
+		{"a change that was made", flagaudit.Change, other, now, 1, flagaudit.Change, ""},
+		{"a change that was not made", flagaudit.Change, now, other, 2, flagaudit.NotMade, "a crash came between"},
+		{"one that was taken back", flagaudit.NotMade, now, other, 1, flagaudit.NotMade, ""},
+		{"a change that nobody saw", flagaudit.Seen, now, other, 2, flagaudit.Seen, "changed while no sidecar followed the source"},
+		{"another one that nobody saw", flagaudit.Change, other, other, 2, flagaudit.Seen, "changed while no sidecar followed the source"},
+	} {
+		t.Run(tt.rule, func(t *testing.T) {
+			dir := t.TempDir()
+			log := flagaudit.New(filepath.Join(dir, "handrail-data"), 0)
+			if _, err := log.Append(flagaudit.Entry{What: tt.what, Flag: "new-checkout", ConfigurationBefore: tt.before, ConfigurationAfter: tt.after}); err != nil {
+				t.Fatal(err)
+			}
+			d := flagDeskIn(t, dir, flagFile)
+			// It is in order before the first change.
+			if status, _, body := d.do(t, "PATCH", sidecar.FlagsPath+"/new-checkout", `{"rolloutPercentage": 7}`, "If-Match: *"); status != 200 {
+				t.Fatalf("%d %s", status, body)
+			}
+			entries := d.audit(t)[1:]
+			if last := entries[0]; len(entries) != tt.lines || last.What != tt.last || last.Note != tt.note || last.What == flagaudit.NotMade && tt.lines == 2 && last.Of != 1 {
+				t.Errorf("%+v", entries)
+			}
+		})
+	}
+}
+
+// What GET tells of a flag may be put back, and changes nothing.
+func TestADefinitionCanBePutBack(t *testing.T) {
+	d := newFlagDesk(t, `flags:
+  a: {enabled: true, salt: a, hash: flagd2, inject: true, onExpiry: keep, rolloutPercentage: 1.500, allowList: [b, a, b]} # all of it
+  b:
+    variants:
+      - {name: x, weight: 1, value: 1.0}
+      - {name: y, value: 2}
+    offVariant: x
+    metadata: {n: 1.0, t: 2026-01-01}
+    created: 2026-11-01
+    expires: 2027-01-31
+`)
+	before := d.content(t)
+	for _, key := range []string{"a", "b"} {
+		_, header, body := d.do(t, "GET", sidecar.FlagsPath+"/"+key, "")
+		var state sidecar.FlagState
+		if err := json.Unmarshal([]byte(body), &state); err != nil {
+			t.Fatal(err)
+		}
+		status, _, body := d.do(t, "PUT", sidecar.FlagsPath+"/"+key, string(state.Definition), "If-Match: "+header.Get("ETag"))
+		if status != 200 || !strings.Contains(body, `"changed": false`) || d.content(t) != before {
+			t.Errorf("%s: %d %s\n%s", key, status, body, d.content(t))
+		}
 	}
 }

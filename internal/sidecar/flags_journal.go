@@ -85,12 +85,10 @@ func (j *flagJournal) start(set *flags.Set) error {
 	if e.What == flagaudit.NotMade {
 		now = e.ConfigurationBefore
 	}
-	switch set.Version() {
-	case now:
-	case e.ConfigurationBefore:
-		if e.What == flagaudit.Change {
-			err = j.undo(e.N, e, nil)
-		}
+	switch version := set.Version(); {
+	case version == now:
+	case version == e.ConfigurationBefore && e.What == flagaudit.Change:
+		err = j.undo(e.N, e, nil)
 	default:
 		_, err = j.log.Append(flagaudit.Entry{
 			What: flagaudit.Seen, Via: viaSource, Source: j.source, ConfigurationBefore: now, ConfigurationAfter: set.Version(),
