@@ -85,7 +85,7 @@ var house = []room{
 
 	{"flags/flagd", adapter, []string{"github.com/diegoholiveira/jsonlogic/", "github.com/barkimedes/go-deepcopy", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "flagd's definition files"},
 	{"flags/ofrep", adapter, []string{"github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature Remote Evaluation Protocol, on net/http"},
-	{"flags/openfeature", adapter, []string{"github.com/open-feature/go-sdk/", "github.com/go-logr/", "go.uber.org/", "golang.org/x/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature's Go SDK"},
+	{"flags/openfeature", adapter, []string{"github.com/open-feature/go-sdk", "github.com/go-logr/", "go.uber.org/", "golang.org/x/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature's Go SDK"},
 	{"flags/redisflags", adapter, []string{"github.com/redis/go-redis/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "Redis"},
 	{"ratelimit/redislimit", adapter, []string{"github.com/redis/go-redis/", "github.com/go-redis/redis_rate/"}, "Redis"},
 	{"webhook/stripehook", adapter, []string{"github.com/stripe/stripe-go/"}, "Stripe"},

@@ -170,15 +170,18 @@ func (s *Sidecar) lookForExpired() {
 	}
 	var names []string
 	for _, e := range expired[:min(named, len(expired))] {
-		name := e.Key
+		about := e.Day.Format(time.DateOnly)
 		if e.Owner != "" {
-			name += " (" + e.Owner + ")"
+			about = e.Owner + ", " + about
 		}
-		names = append(names, name)
+		names = append(names, e.Key+" ("+about+")")
 	}
 	text := strings.Join(names, ", ")
 	if more := len(expired) - len(names); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	s.monitor.Warn("flags_expired", "past their day: "+text)
+	if told := s.flagsExpired.Swap(&text); told == nil || *told != text {
+		s.log.Warn("flags are past their day", "flags", text)
+	}
 }

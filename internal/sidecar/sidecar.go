@@ -42,6 +42,8 @@ type Sidecar struct {
 	flagJournal *flagJournal // of its changes
 	flagsLoaded atomic.Int64 // when, in Unix nanoseconds; 0 before
 
+	flagsExpired atomic.Pointer[string] // as they were logged last
+
 	started   *Loaded // the configuration that New got
 	current   atomic.Pointer[assembly]
 	reloading sync.Mutex
