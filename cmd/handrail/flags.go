@@ -28,6 +28,7 @@ list, set and audit ask a running sidecar through its admin listener.`,
 	}
 	cmd.AddCommand(
 		c.flagsEvalCommand(),
+		c.flagsDiffCommand(),
 		c.flagsExplainCommand(),
 		c.flagsExportCommand(),
 		c.flagsLintCommand(),
