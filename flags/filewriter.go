@@ -50,6 +50,13 @@ func (f fileSource) Write(ctx context.Context, base string, data []byte) error {
 	return w.failed(w.replace(now, data))
 }
 
+// Writable is why Write would refuse whatever it got; nil when it would not. It
+// matches ErrReadOnly or tells why the file cannot be looked at.
+func (f fileSource) Writable() error {
+	_, err := newFileWriter(string(f))
+	return err
+}
+
 // A fileWriter replaces one file.
 type fileWriter struct {
 	path      string // with no symbolic link in it

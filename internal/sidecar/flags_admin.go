@@ -153,7 +153,7 @@ func (a *flagAdmin) register(mux *http.ServeMux) {
 func (a *flagAdmin) list(w http.ResponseWriter, _ *http.Request) {
 	set := a.client.Set()
 	out := Flags{
-		Source: a.journal.source, Configuration: set.Version(), Writable: a.writer != nil,
+		Source: a.journal.source, Configuration: set.Version(), Writable: a.writable() == nil,
 		Warnings: set.Warnings(), Flags: make([]FlagState, 0, set.Len()),
 	}
 	if err := a.client.Err(); err != nil {

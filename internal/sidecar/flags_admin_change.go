@@ -222,9 +222,8 @@ func readActor(r *http.Request) (string, *refusal) {
 // change makes a change, one at a time. Others may write to the source meanwhile:
 // then it is tried again on what they wrote, where the precondition still holds.
 func (a *flagAdmin) change(ctx context.Context, c *flagChange) (FlagChanged, error) {
-	if a.writer == nil {
-		return FlagChanged{}, &refusal{status: http.StatusConflict, code: "source_read_only",
-			detail: "the definitions come from " + a.journal.source + " and are changed there"}
+	if refused := a.writable(); refused != nil {
+		return FlagChanged{}, refused
 	}
 	if err := a.journal.begin(ctx); err != nil {
 		return FlagChanged{}, err
@@ -323,6 +322,46 @@ func flagProblems(err error) []FlagProblem {
 	return out
 }
 
+// An auditedWriter keeps an audit log beside the definitions, to which it
+// appends in the same step.
+type auditedWriter interface {
+	WriteAudited(ctx context.Context, base string, data []byte, lines ...[]byte) error
+}
+
+// store writes definitions, and e where the source has a log of its own.
+func (a *flagAdmin) store(ctx context.Context, base string, data []byte, e flagaudit.Entry) error {
+	w, ok := a.writer.(auditedWriter)
+	if !ok {
+		return a.writer.Write(ctx, base, data)
+	}
+	line, err := a.journal.log.Line(e)
+	if err != nil {
+		return err
+	}
+	return w.WriteAudited(ctx, base, data, line)
+}
+
+// writable is why the definitions cannot be changed through the source; nil when
+// they can.
+func (a *flagAdmin) writable() *refusal {
+	if a.writer == nil {
+		return &refusal{status: http.StatusConflict, code: "source_read_only",
+			detail: "the definitions come from " + a.journal.source + " and are changed there"}
+	}
+	w, ok := a.writer.(interface{ Writable() error })
+	if !ok {
+		return nil
+	}
+	err := w.Writable()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, flags.ErrReadOnly):
+		return &refusal{status: http.StatusConflict, code: "source_read_only", detail: strings.TrimPrefix(err.Error(), "flags: ")}
+	}
+	return &refusal{status: http.StatusServiceUnavailable, code: "source_unavailable", detail: "the definitions cannot be written: " + err.Error()}
+}
+
 // write makes a change that is right. The line of the audit log is durable
 // before: a crash between the two leaves a line that the next start takes back.
 func (a *flagAdmin) write(ctx context.Context, c *flagChange, set, next *flags.Set, data []byte) (int64, error) {
@@ -337,7 +376,7 @@ func (a *flagAdmin) write(ctx context.Context, c *flagChange, set, next *flags.S
 		a.log.Error("the audit log of flags cannot be written, so that no flag is changed", "error", err)
 		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log cannot be written, so that nothing was changed"}
 	}
-	err = a.writer.Write(ctx, set.Version(), data)
+	err = a.store(ctx, set.Version(), data, e)
 	if err != nil && !errors.Is(err, flags.ErrConflict) {
 		// It may have been written all the same.
 		if now, loadErr := a.writer.Load(ctx); loadErr == nil && flags.VersionOf(now.Data) == next.Version() {

@@ -3,6 +3,7 @@ package sidecar_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -294,10 +295,27 @@ func TestASourceThatCannotBeChanged(t *testing.T) {
 	if status, body := change(); status != 409 || !strings.Contains(body, "source_read_only") {
 		t.Errorf("read-only: %d %s", status, body)
 	}
+	if entries := d.audit(t); len(entries) != 0 {
+		t.Errorf("the audit log tells of it: %+v", entries)
+	}
+	if _, _, body := d.do(t, "GET", sidecar.FlagsPath, ""); !strings.Contains(body, `"writable": false`) {
+		t.Errorf("%s", body)
+	}
+	if err := os.Chmod(d.file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// What is found only while it is written is taken back in the audit log.
+	lock := filepath.Join(d.dir, ".flags.yaml.lock")
+	if err := os.Mkdir(lock, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := change(); status != 503 || !strings.Contains(body, "source_unavailable") {
+		t.Errorf("no lock: %d %s", status, body)
+	}
 	if entries := d.audit(t); len(entries) != 2 || entries[0].What != flagaudit.NotMade || entries[0].Of != entries[1].N {
 		t.Errorf("the line is not taken back: %+v", entries)
 	}
-	if err := os.Chmod(d.file, 0o644); err != nil {
+	if err := os.Remove(lock); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, d.dir, "flags.yaml", "flags: [")
@@ -373,4 +391,66 @@ func TestADefinitionCanBePutBack(t *testing.T) {
 			t.Errorf("%s: %d %s\n%s", key, status, body, d.content(t))
 		}
 	}
+}
+
+// While another process writes to the same file, with the same lock, each change
+// is made on what the other one left.
+func TestAChangeIsMadeOnWhatOthersWrote(t *testing.T) {
+	d := newFlagDesk(t, "a: {enabled: true}\nb: {enabled: true}\n")
+	other, ok := flags.File(d.file).(flags.Writer)
+	if !ok {
+		t.Fatal("a file is no Writer")
+	}
+	stop, written := make(chan struct{}), 0
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			doc, err := other.Load(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			data, err := flags.Edit("f", doc.Data, "b", flags.Change{Allow: []string{fmt.Sprint(written)}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := other.Write(t.Context(), flags.VersionOf(doc.Data), data); err == nil {
+				written++
+			} else if !errors.Is(err, flags.ErrConflict) {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	made := 0
+	for i := range 20 {
+		status, _, body := d.do(t, "PATCH", sidecar.FlagsPath+"/a", fmt.Sprintf(`{"allow": ["%d"]}`, i), "If-Match: *")
+		switch {
+		case status == 200:
+			made++
+		case !strings.Contains(body, "source_busy"):
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	set, err := flags.Parse("f", []byte(d.content(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := set.Lookup("a")
+	b, _ := set.Lookup("b")
+	if len(a.AllowList) != made || len(b.AllowList) != written || made == 0 {
+		t.Errorf("%d of %d changes, %d of %d of others", len(a.AllowList), made, len(b.AllowList), written)
+	}
+	if _, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d changes amid %d of others", made, written)
 }

@@ -30,7 +30,7 @@ const Name = "flags-audit.jsonl"
 const (
 	defaultMaxBytes = 16 << 20
 	kept            = 4        // files beside the one that is written
-	maxDefinition   = 64 << 10 // of before and after
+	maxDefinition   = 24 << 10 // of before and after, so that a line has less than 64 KiB
 	tailBytes       = 1 << 20  // in which the last line is looked for
 	timeForm        = "2006-01-02T15:04:05.000Z"
 )
@@ -48,7 +48,7 @@ const (
 
 // An Entry is one line. N, Time and Previous are Append's to set.
 type Entry struct {
-	N    int64  `json:"n"` // counts from 1, over all files
+	N    int64  `json:"n,omitempty"` // counts from 1, over all files
 	Time string `json:"time"`
 	What string `json:"what"`
 	Of   int64  `json:"of,omitempty"`
@@ -61,7 +61,7 @@ type Entry struct {
 	Source string `json:"source"`
 	Flag   string `json:"flag,omitempty"`
 	// Before and After are definitions, null where there is none; their size and
-	// SHA-256 when one has more than 64 KiB.
+	// SHA-256 when one has more than 24 KiB.
 	Before json.RawMessage `json:"before"`
 	After  json.RawMessage `json:"after"`
 	// The versions of the whole configuration.
@@ -69,7 +69,7 @@ type Entry struct {
 	ConfigurationAfter  string `json:"configuration_after"`
 
 	Note     string `json:"note,omitempty"`
-	Previous string `json:"previous"` // SHA-256 of the line before, in hex; empty in the first
+	Previous string `json:"previous,omitempty"` // SHA-256 of the line before, in hex; none in the first
 }
 
 // A Log is the log in one folder. Several processes may have it open. It is safe
@@ -149,9 +149,8 @@ func (l *Log) lines(entries []Entry, n int64, previous string, torn bool) ([]byt
 	}
 	for _, e := range entries {
 		n++
-		e.N, e.Previous, e.Time = n, previous, l.now().UTC().Format(timeForm)
-		e.Before, e.After = bounded(e.Before), bounded(e.After)
-		line, err := json.Marshal(e)
+		e.N, e.Previous = n, previous
+		line, err := l.Line(e)
 		if err != nil {
 			return nil, err
 		}
@@ -162,12 +161,20 @@ func (l *Log) lines(entries []Entry, n int64, previous string, torn bool) ([]byt
 	return b.Bytes(), nil
 }
 
-// bounded is a definition, or what stands for one that is long.
-func bounded(definition json.RawMessage) json.RawMessage {
-	if len(definition) <= maxDefinition {
-		return definition
+// Line is an entry of now as it may stand in another log: without its end, and
+// without number and chain where e has none. It has less than 64 KiB.
+func (l *Log) Line(e Entry) ([]byte, error) {
+	e.Time = l.now().UTC().Format(timeForm)
+	for _, definition := range []*json.RawMessage{&e.Before, &e.After} {
+		text, err := json.Marshal(*definition)
+		if err != nil {
+			return nil, err
+		}
+		if *definition = text; len(text) > maxDefinition {
+			*definition = fmt.Appendf(nil, `{"sha256":%q,"bytes":%d}`, sum(text), len(text))
+		}
 	}
-	return fmt.Appendf(nil, `{"sha256":%q,"bytes":%d}`, sum(definition), len(definition))
+	return json.Marshal(e)
 }
 
 func sum(data []byte) string {
