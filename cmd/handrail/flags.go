@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/internal/adminclient"
 	"github.com/handrail-go/handrail/internal/sidecar"
 )
 
@@ -94,4 +96,25 @@ func (c *command) readStandardInput() (*flags.Set, error) {
 		return nil, &flags.DefinitionError{File: name, Reason: fmt.Sprintf("is larger than %d MiB", flags.MaxFileBytes>>20)}
 	}
 	return sidecar.ParseFlags(name, data)
+}
+
+// completeKey offers the keys of flags to a shell, as the first argument.
+func (c *command) completeKey(f *definitionFlags) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 || f.file == standardInput {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		set, err := c.definitions(f)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var keys []cobra.Completion
+		for _, key := range set.Keys() {
+			if strings.HasPrefix(key, begun) && adminclient.Printable(key) == key {
+				def, _ := set.Lookup(key)
+				keys = append(keys, cobra.CompletionWithDesc(key, adminclient.Printable(def.Description)))
+			}
+		}
+		return keys, cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -59,6 +59,7 @@ that cannot be evaluated say so, and the exit code is 0.`,
 		},
 	}
 	f.add(cmd)
+	cmd.ValidArgsFunction = c.completeKey(&f)
 	format.add(cmd)
 	addContext(cmd, &attributes)
 	cmd.Flags().BoolVar(&all, "all", false, "all flags")

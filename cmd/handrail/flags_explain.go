@@ -52,6 +52,7 @@ Exit code 0 whether the flag is on or off, 1 when there is no such flag.`,
 		},
 	}
 	f.add(cmd)
+	cmd.ValidArgsFunction = c.completeKey(&f)
 	format.add(cmd)
 	addContext(cmd, &attributes)
 	return cmd
