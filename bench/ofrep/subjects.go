@@ -53,11 +53,7 @@ func (b *bench) start(ctx context.Context, s subject) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := measure.FreeAddress(ctx)
-	if err != nil {
-		return nil, err
-	}
-	other, err := measure.FreeAddress(ctx)
+	addr, other, err := freeAddresses(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +87,15 @@ func (b *bench) start(ctx context.Context, s subject) (*server, error) {
 		return nil, fmt.Errorf("%s: %w: %s", s.Name, err, measure.LastLines(p.Log))
 	}
 	return &server{p, addr}, nil
+}
+
+// freeAddresses are two that differ: a port that was free may be found again.
+func freeAddresses(ctx context.Context) (addr, other string, err error) {
+	addr, err = measure.FreeAddress(ctx)
+	for other = addr; err == nil && other == addr; {
+		other, err = measure.FreeAddress(ctx)
+	}
+	return addr, other, err
 }
 
 // body is what all are asked for.
