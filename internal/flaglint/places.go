@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/handrail-go/handrail/internal/strictyaml"
@@ -58,24 +57,14 @@ func placesOf(name string, data []byte) (map[string]*flagPlace, error) {
 		if before != nil {
 			before.end = max(p.Line-1, before.line)
 		}
-		places[unknownKey(p)], before = at, at
+		places[p.Key], before = at, at
 	}
 	for _, p := range settings {
 		if at := places[strings.TrimPrefix(p.Path, prefix)]; at != nil {
-			at.settings = append(at.settings, setting{unknownKey(p), p.Line})
+			at.settings = append(at.settings, setting{p.Key, p.Line})
 		}
 	}
 	return places, nil
-}
-
-// unknownKey is the key that strictyaml did not know.
-func unknownKey(p *strictyaml.Problem) string {
-	quoted, err := strconv.QuotedPrefix(strings.TrimPrefix(p.Message, "unknown key "))
-	if err != nil {
-		return ""
-	}
-	key, _ := strconv.Unquote(quoted)
-	return key
 }
 
 // native reports whether no setting is one of flagd's.

@@ -144,6 +144,7 @@ func (d *decoder) structValue(n *yaml.Node, v reflect.Value, path string, depth 
 		field, ok := fields[key.Value]
 		if !ok {
 			d.report(key, path, "unknown key %q%s", key.Value, suggest(key.Value, names))
+			d.problems[len(d.problems)-1].Key = key.Value
 			return
 		}
 		d.value(value, field, join(path, key.Value), depth+1)

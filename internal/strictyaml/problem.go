@@ -14,6 +14,7 @@ type Problem struct {
 	Line    int
 	Column  int
 	Path    string // such as rate_limits[0].window; "" for the file as a whole
+	Key     string // the one that is unknown; "" for other problems
 	Message string
 }
 
