@@ -144,13 +144,38 @@ func TestWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestAnotherValueIsToldThoughNobodyMoves(t *testing.T) {
+func TestWhyAnEditDoesWhatItDoes(t *testing.T) {
 	t.Parallel()
-	before := "a: {rolloutPercentage: 5, variants: [{name: x, value: 1}, {name: y, value: 2}]}"
-	after := "a: {rolloutPercentage: 5, variants: [{name: x, value: 1}, {name: y, value: 3}]}"
-	c := mustParse(t, after).Compare(mustParse(t, before))[0]
-	if diff := cmp.Diff([]string{"Another value stands for y."}, c.Reasons); diff != "" || c.Effect != flags.EffectNone {
-		t.Error(c.Effect, diff)
+	tests := []struct {
+		rule, before, after string
+		want                []string
+	}{
+		{"another value is told, though nobody moves", "a: {rolloutPercentage: 5, variants: [{name: x, value: 1}, {name: y, value: 2}]}", "a: {rolloutPercentage: 5, variants: [{name: x, value: 1}, {name: y, value: 3}]}", []string{
+			"Another value stands for y.",
+		}},
+		{"at 100 % whoever has no ID has it too", "a: {rolloutPercentage: 50}", "a: {rolloutPercentage: 100}", []string{
+			"It is on for 100 % instead of 50 %: whoever had it by percentage keeps it.", "Whoever has no ID gains it.",
+		}},
+		{"below 100 % whoever has no ID has it not", "a: {rolloutPercentage: 100}", "a: {rolloutPercentage: 99.5}", []string{
+			"It is on for 99.5 % instead of 100 %: nobody gains it by percentage.", "Whoever has no ID loses it.",
+		}},
+		{"nobody moves to a variant without weight", "a: {rolloutPercentage: 50, variants: [{name: x}, {name: y}, {name: z, weight: 0}]}",
+			"a: {rolloutPercentage: 50, variantSalt: s, variants: [{name: x}, {name: y}, {name: z, weight: 0}]}", []string{
+				"Of those who have it, 50 % get another variant (x to y 25 %, y to x 25 %). Keep variants, their order, weights and variantSalt while it matters who has which.",
+			}},
+		{"lists are counted", "a: {rolloutPercentage: 0, allowList: [x, y]}", "a: {rolloutPercentage: 0, allowList: [y, z, w]}", []string{
+			"Of those on its lists 2 gain it, 1 lose it, 0 get another variant.",
+			"Some lose it while others gain it. Make two edits of it: one that only adds, one that only takes away.",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.rule, func(t *testing.T) {
+			t.Parallel()
+			got := mustParse(t, tt.after).Compare(mustParse(t, tt.before))[0].Reasons
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -84,6 +84,9 @@ func TestTheExplainedFlip(t *testing.T) {
 		if e.Rollout.Hash == flags.HashUnleash && flip%1000 != 0 {
 			t.Fatalf("%s, %q: unleash knows whole percents, flips at %d", rest, id, flip)
 		}
+		if id != "" && (e.Rollout.Bucket != e.Rollout.Hash.Bucket(e.Rollout.Salt, id) || flip != e.Rollout.Bucket+1) {
+			t.Fatalf("%s, %q: bucket %d, flips at %d", rest, id, e.Rollout.Bucket, flip)
+		}
 		below, there := at(flip-1).Decision.On, at(flip).Decision.On
 		if !e.Rollout.Decides {
 			if below != e.Decision.On || there != e.Decision.On {
@@ -97,9 +100,6 @@ func TestTheExplainedFlip(t *testing.T) {
 		}
 		if e.Decision.On != (given >= flip) {
 			t.Fatalf("%s, %q: %v at %d, flips at %d", rest, id, e.Decision.On, given, flip)
-		}
-		if id != "" && e.Rollout.Bucket != e.Rollout.Hash.Bucket(e.Rollout.Salt, id) {
-			t.Fatalf("%s, %q: bucket %d", rest, id, e.Rollout.Bucket)
 		}
 	}
 	if decisive < 1000 {
