@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,30 +21,30 @@ type FieldChange struct {
 // changedFields are the settings of a definition file that differ.
 func changedFields(before, after Definition) []FieldChange {
 	var all []FieldChange
-	add := func(field string, was, is any, text func(any) string) {
-		if !reflect.DeepEqual(was, is) {
-			all = append(all, FieldChange{field, text(was), text(is)})
+	add := func(field, was, is string) {
+		if was != is {
+			all = append(all, FieldChange{field, was, is})
 		}
 	}
-	add("description", before.Description, after.Description, shownJSON)
-	add("owner", before.Owner, after.Owner, shownJSON)
-	add("enabled", before.Enabled, after.Enabled, shownJSON)
-	add("rolloutPercentage", before.RolloutThousandths, after.RolloutThousandths, func(v any) string { return shownPercentage(v.(int)) })
+	add("description", shownJSON(before.Description), shownJSON(after.Description))
+	add("owner", shownJSON(before.Owner), shownJSON(after.Owner))
+	add("enabled", shownJSON(before.Enabled), shownJSON(after.Enabled))
+	add("rolloutPercentage", shownPercentage(before.RolloutThousandths), shownPercentage(after.RolloutThousandths))
 	all = append(all, changedList("allowList", before.AllowList, after.AllowList)...)
 	all = append(all, changedList("denyList", before.DenyList, after.DenyList)...)
-	add("salt", before.Salt, after.Salt, shownJSON)
-	add("hash", before.Hash, after.Hash, shownJSON)
-	add("created", before.Created, after.Created, shownDay)
-	add("expires", before.Expires, after.Expires, shownDay)
-	add("onExpiry", before.OnExpiry, after.OnExpiry, shownJSON)
-	add("inject", before.Inject, after.Inject, shownJSON)
-	add("public", before.Public, after.Public, shownJSON)
+	add("salt", shownJSON(before.Salt), shownJSON(after.Salt))
+	add("hash", shownJSON(before.Hash), shownJSON(after.Hash))
+	add("created", shownDay(before.Created), shownDay(after.Created))
+	add("expires", shownDay(before.Expires), shownDay(after.Expires))
+	add("onExpiry", shownJSON(before.OnExpiry), shownJSON(after.OnExpiry))
+	add("inject", shownJSON(before.Inject), shownJSON(after.Inject))
+	add("public", shownJSON(before.Public), shownJSON(after.Public))
 	for _, key := range slices.Sorted(maps.Keys(union(before.Metadata, after.Metadata))) {
-		add("metadata."+key, before.Metadata[key], after.Metadata[key], shownJSON)
+		add("metadata."+key, shownJSON(before.Metadata[key]), shownJSON(after.Metadata[key]))
 	}
-	add("variants", before.Variants, after.Variants, shownVariants)
-	add("offVariant", before.OffVariant, after.OffVariant, shownJSON)
-	add("variantSalt", before.VariantSalt, after.VariantSalt, shownJSON)
+	add("variants", shownVariants(before.Variants), shownVariants(after.Variants))
+	add("offVariant", shownJSON(before.OffVariant), shownJSON(after.OffVariant))
+	add("variantSalt", shownJSON(before.VariantSalt), shownJSON(after.VariantSalt))
 	return all
 }
 
@@ -75,30 +75,25 @@ func shownJSON(v any) string {
 	return string(text)
 }
 
-func shownDay(v any) string {
-	day := v.(time.Time)
+func shownDay(day time.Time) string {
 	if day.IsZero() {
 		return "none"
 	}
 	return day.Format(time.DateOnly)
 }
 
-func shownVariants(v any) string {
-	list := v.([]Variant)
+func shownVariants(list []Variant) string {
 	if len(list) == 0 {
 		return "none"
 	}
-	text := ""
+	texts := make([]string, len(list))
 	for i, one := range list {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%s %d", one.Name, one.Weight)
+		texts[i] = fmt.Sprintf("%s %d", one.Name, one.Weight)
 		if value := shownJSON(one.Value); value != shownJSON(one.Name) {
-			text += " " + value
+			texts[i] += " " + value
 		}
 	}
-	return text
+	return strings.Join(texts, ", ")
 }
 
 // shownPercentage is a percentage for people.

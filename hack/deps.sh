@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: redis-server, postgresql,
-# a C compiler (go test -race uses cgo) and curl; then the Go modules. It says
-# nothing when all of it is there, and it never starts a service: tests start
+# a C compiler (go test -race uses cgo), curl and Node.js with npm; then the Go
+# modules, and OpenFeature's SDKs for JavaScript. It says nothing when all of it is there, and it never starts a service: tests start
 # private servers of their own.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,6 +32,7 @@ have redis-server || missing="$missing redis"
 have_postgres || missing="$missing postgres"
 have_compiler || missing="$missing compiler"
 have curl || missing="$missing curl"
+{ have node && have npm; } || missing="$missing node"
 
 # Names of the packages that bring $missing, given as redis, postgres, ….
 packages() {
@@ -41,6 +42,7 @@ packages() {
 		postgres) echo "$2" ;;
 		compiler) echo "$3" ;;
 		curl) echo curl ;;
+		node) echo "$4" ;;
 		esac
 	done | tr '\n' ' '
 }
@@ -108,12 +110,19 @@ install_macos() {
 
 if [ -n "$missing" ]; then
 	if have apt-get; then
-		install_debian "$(packages redis-server postgresql 'gcc libc6-dev')"
+		install_debian "$(packages redis-server postgresql 'gcc libc6-dev' 'nodejs npm')"
 	elif [ "$(uname)" = Darwin ]; then
-		install_macos "$(packages redis postgresql '')"
+		install_macos "$(packages redis postgresql '' node)"
 	else
-		die "install these with your system's package manager:$missing (Redis 6.2 or later, PostgreSQL 13 or later, gcc with the C library's headers)"
+		die "install these with your system's package manager:$missing (Redis 6.2 or later, PostgreSQL 13 or later, gcc with the C library's headers, Node.js 18 or later with npm)"
 	fi
 fi
 
 go mod download
+
+# The folder's lock file names every version and its checksum.
+sdks=cmd/handrail/testdata/ofrep-js
+if ! cmp -s "$sdks/package-lock.json" "$sdks/node_modules/.handrail-lock"; then
+	out=$(npm ci --prefix "$sdks" --ignore-scripts --no-audit --no-fund 2>&1) || { echo "$out" >&2; die "failed: npm ci in $sdks"; }
+	cp "$sdks/package-lock.json" "$sdks/node_modules/.handrail-lock"
+fi

@@ -30,6 +30,8 @@ func (s *Sidecar) openFlags(ctx context.Context, l *Loaded) error {
 	switch kind {
 	case sourceFile:
 		cfg.Source = flags.File(l.Flags.Source)
+	case sourceHTTP:
+		cfg.Source, err = l.httpFlags()
 	}
 	if err != nil {
 		return err
@@ -41,7 +43,7 @@ func (s *Sidecar) openFlags(ctx context.Context, l *Loaded) error {
 		cfg.Snapshot, cfg.AllowUnready = filepath.Join(l.DataDir, snapshotFile), true
 	}
 	s.flagSource = cfg.Source
-	s.flagJournal = newFlagJournal(l.DataDir, l.Flags.Source)
+	s.flagJournal = newFlagJournal(l.DataDir, l.Flags.publicSource())
 	s.flags, err = flags.New(ctx, cfg)
 	if err != nil {
 		return err

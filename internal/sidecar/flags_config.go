@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -118,6 +119,20 @@ func (c *FlagsConfig) sourceKind() string {
 	return sourceFile
 }
 
+// httpFlags is the source of an https URL.
+func (c *Config) httpFlags() (flags.Source, error) {
+	return flags.HTTP(flags.HTTPConfig{URL: c.Flags.Source, Interval: c.Flags.Interval, Token: c.Flags.Token})
+}
+
+// publicSource is flags.source without what may be secret in a URL.
+func (c *FlagsConfig) publicSource() string {
+	u, err := url.Parse(c.Source)
+	if c.sourceKind() != sourceHTTP || err != nil {
+		return c.Source
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+}
+
 // definitions is nil without a source, with one that is bad, and with one that
 // is not asked before the start.
 func (l *loader) definitions() *flags.Client {
@@ -138,7 +153,15 @@ func (l *loader) definitions() *flags.Client {
 		l.problem("flags.source", "redis is not supported by this version")
 		return nil
 	case sourceHTTP:
-		l.problem("flags.source", "a URL is not supported by this version")
+		_, err := l.httpFlags()
+		for _, e := range flatten(err) {
+			switch field, reason := fieldOf(e); field {
+			case "HTTPConfig.URL":
+				l.problem("flags.source", "%s", reason)
+			case "HTTPConfig.Token":
+				l.problem("flags.token", "%s", reason)
+			}
+		}
 		return nil
 	}
 	data, err := filewatch.Read(source, flags.MaxFileBytes)

@@ -201,7 +201,7 @@ func (c *Config) secrets() []string {
 	for _, w := range c.Webhooks {
 		out = append(out, w.Secrets...)
 	}
-	for _, raw := range []string{c.Redis, c.Database} {
+	for _, raw := range []string{c.Redis, c.Database, c.Flags.Source} {
 		if u, err := url.Parse(raw); err == nil && u.User != nil {
 			if password, ok := u.User.Password(); ok {
 				out = append(out, password)
