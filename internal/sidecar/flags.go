@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/flags/redisflags"
 	"github.com/handrail-go/handrail/observe/prom"
 )
 
@@ -32,6 +33,8 @@ func (s *Sidecar) openFlags(ctx context.Context, l *Loaded) error {
 		cfg.Source = flags.File(l.Flags.Source)
 	case sourceHTTP:
 		cfg.Source, err = l.httpFlags()
+	case sourceRedis:
+		cfg.Source, err = redisflags.New(redisflags.Config{Client: s.stores.redis, Namespace: l.namespace()})
 	}
 	if err != nil {
 		return err

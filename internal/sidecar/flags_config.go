@@ -150,7 +150,6 @@ func (l *loader) definitions() *flags.Client {
 		if l.Redis == "" {
 			l.problem("flags.source", "redis needs the key redis (REDIS_URL); a file of that name is ./redis")
 		}
-		l.problem("flags.source", "redis is not supported by this version")
 		return nil
 	case sourceHTTP:
 		_, err := l.httpFlags()
