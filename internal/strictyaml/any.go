@@ -26,7 +26,11 @@ func (d *decoder) anyValue(n *yaml.Node, v reflect.Value, path string, depth int
 		if !ok {
 			return
 		}
-		value, ok := scalarAny(n.ShortTag(), text, text != n.Value)
+		tag := n.ShortTag()
+		if tag == "!!str" && n.Style == 0 && number.MatchString(text) {
+			tag = "!!float" // one that YAML's reader takes for text, being too large
+		}
+		value, ok := scalarAny(tag, text, text != n.Value)
 		if !ok {
 			d.report(n, path, "expected a decimal number, or quotes around what is meant as text")
 			return
