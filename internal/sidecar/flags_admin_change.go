@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/handrail-go/handrail/flags"
+	"github.com/handrail-go/handrail/flags/redisflags"
 	"github.com/handrail-go/handrail/internal/httpx"
 	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
 )
@@ -240,6 +241,10 @@ func (a *flagAdmin) change(ctx context.Context, c *flagChange) (FlagChanged, err
 
 func (a *flagAdmin) attempt(ctx context.Context, c *flagChange) (FlagChanged, error) {
 	doc, err := a.writer.Load(ctx)
+	base := flags.VersionOf(doc.Data)
+	if errors.Is(err, redisflags.ErrMissing) && c.on.create {
+		doc.Data, base, err = []byte("flags:\n"), "", nil // the first flag of all
+	}
 	if err != nil {
 		return FlagChanged{}, err
 	}
@@ -267,7 +272,7 @@ func (a *flagAdmin) attempt(ctx context.Context, c *flagChange) (FlagChanged, er
 	out := FlagChanged{Key: c.key, Before: orNull(before), After: orNull(after), Version: version, Configuration: next.Version()}
 	if !c.dryRun && next.Version() != set.Version() {
 		out.Changed = true
-		if out.Audit, err = a.write(ctx, c, set, next, data); err != nil {
+		if out.Audit, err = a.write(ctx, c, base, set, next, data); err != nil {
 			return FlagChanged{}, err
 		}
 	}
@@ -298,7 +303,7 @@ func (a *flagAdmin) unreadable(doc flags.Document, err error) error {
 		return &refusal{status: http.StatusConflict, code: "source_read_only", detail: "only definitions in Handrail's own format are changed here"}
 	}
 	return &refusal{status: http.StatusConflict, code: "source_invalid",
-		detail: "the definitions hold an error, so that no flag of them can be changed", problems: flagProblems(err)}
+		detail: "no flag can be changed until an error in the definitions is corrected: " + flatten(err)[0].Error(), problems: flagProblems(err)}
 }
 
 func refusedEdit(err error) error {
@@ -364,38 +369,53 @@ func (a *flagAdmin) writable() *refusal {
 
 // write makes a change that is right. The line of the audit log is durable
 // before: a crash between the two leaves a line that the next start takes back.
-func (a *flagAdmin) write(ctx context.Context, c *flagChange, set, next *flags.Set, data []byte) (int64, error) {
+func (a *flagAdmin) write(ctx context.Context, c *flagChange, base string, set, next *flags.Set, data []byte) (int64, error) {
 	before, _ := settingsIn(set, c.key)
 	after, _ := settingsIn(next, c.key)
 	e := flagaudit.Entry{
 		What: flagaudit.Change, Actor: c.actor, Via: a.via, UID: c.uid, Source: a.journal.source, Flag: c.key,
-		Before: before, After: after, ConfigurationBefore: set.Version(), ConfigurationAfter: next.Version(),
+		Before: before, After: after, ConfigurationBefore: base, ConfigurationAfter: next.Version(),
 	}
 	n, err := a.journal.intend(set, e)
 	if err != nil {
 		a.log.Error("the audit log of flags cannot be written, so that no flag is changed", "error", err)
-		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log cannot be written, so that nothing was changed"}
+		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log in data_dir cannot be written, so that nothing was changed; the source can be changed by hand"}
 	}
-	err = a.store(ctx, set.Version(), data, e)
-	if err != nil && !errors.Is(err, flags.ErrConflict) {
-		// It may have been written all the same.
-		if now, loadErr := a.writer.Load(ctx); loadErr == nil && flags.VersionOf(now.Data) == next.Version() {
-			a.log.Warn("a flag was changed, but the write was not all well", "flag", c.key, "error", err)
-			err = nil
+	if err = a.store(ctx, base, data, e); err != nil {
+		if err = a.failed(ctx, n, e, err); err != nil {
+			return 0, err
 		}
-	}
-	if err != nil {
-		if undone := a.journal.undo(n, e, err); undone != nil {
-			a.log.Error("the audit log of flags tells of a change that was not made", "n", n, "error", undone)
-		}
-		if errors.Is(err, flags.ErrReadOnly) {
-			return 0, &refusal{status: http.StatusConflict, code: "source_read_only", detail: strings.TrimPrefix(err.Error(), "flags: ")}
-		}
-		return 0, err
 	}
 	a.journal.made(next)
 	if err := a.client.Reload(ctx, next.Version()); err != nil && !errors.Is(err, flags.ErrConflict) {
 		a.log.Warn("a changed flag is not in force yet", "flag", c.key, "error", err)
 	}
 	return n, nil
+}
+
+// failed finds out what became of a change whose write failed with cause: nil
+// when it was made all the same.
+func (a *flagAdmin) failed(ctx context.Context, n int64, e flagaudit.Entry, cause error) error {
+	if !errors.Is(cause, flags.ErrConflict) && !errors.Is(cause, flags.ErrReadOnly) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminPatience)
+		defer cancel()
+		now, err := a.writer.Load(ctx)
+		switch {
+		case err == nil && flags.VersionOf(now.Data) == e.ConfigurationAfter:
+			a.log.Warn("a flag was changed, but the write was not all well", "flag", e.Flag, "error", cause)
+			return nil
+		case err != nil && !errors.Is(err, redisflags.ErrMissing):
+			// The line stays: who finds the change in the source tells so.
+			a.log.Error("it is not known whether a flag was changed", "flag", e.Flag, "n", n, "error", cause)
+			return &refusal{status: http.StatusServiceUnavailable, code: "outcome_unknown",
+				detail: "the definitions can be neither written nor read, so that it is not known whether they were changed: " + cause.Error()}
+		}
+	}
+	if err := a.journal.undo(n, e, cause); err != nil {
+		a.log.Error("the audit log of flags tells of a change that was not made", "n", n, "error", err)
+	}
+	if errors.Is(cause, flags.ErrReadOnly) {
+		return &refusal{status: http.StatusConflict, code: "source_read_only", detail: strings.TrimPrefix(cause.Error(), "flags: ")}
+	}
+	return cause
 }

@@ -319,7 +319,7 @@ func TestASourceThatCannotBeChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, d.dir, "flags.yaml", "flags: [")
-	if status, body := change(); status != 409 || !strings.Contains(body, "source_invalid") || !strings.Contains(body, `"line": `) {
+	if status, body := change(); status != 409 || !strings.Contains(body, "source_invalid") || !strings.Contains(body, "corrected: "+d.file+":1:") || !strings.Contains(body, `"line": 1`) {
 		t.Errorf("a mistake: %d %s", status, body)
 	}
 	if err := os.Remove(d.file); err != nil {

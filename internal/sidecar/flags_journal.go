@@ -148,8 +148,10 @@ func (j *flagJournal) found(set *flags.Set, key string, before, after []byte) fl
 // intend tells of a change of set that is about to be made, after what others
 // did before. It returns the number of its line.
 func (j *flagJournal) intend(set *flags.Set, e flagaudit.Entry) (int64, error) {
-	if err := j.record(set); err != nil {
-		return 0, err
+	if e.ConfigurationBefore != "" { // there were definitions
+		if err := j.record(set); err != nil {
+			return 0, err
+		}
 	}
 	return j.log.Append(e)
 }
