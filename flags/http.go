@@ -73,7 +73,7 @@ type HTTPConfig struct {
 //
 // Document.Written is by Last-Modified and Date, and so a second off at most.
 func HTTP(cfg HTTPConfig) (Source, error) {
-	s := &httpSource{interval: cfg.Interval, timeout: cfg.Timeout, header: cfg.Header.Clone()}
+	s := &httpSource{interval: cfg.Interval, timeout: cfg.Timeout, header: cfg.Header.Clone(), own: cfg.Client == nil}
 	if s.interval == 0 {
 		s.interval = DefaultHTTPInterval
 	}
@@ -216,6 +216,7 @@ type httpSource struct {
 	name     string
 	header   http.Header
 	client   *http.Client
+	own      bool // the client
 	interval time.Duration
 	timeout  time.Duration
 	redact   *strings.Replacer
@@ -232,6 +233,9 @@ func (s *httpSource) Load(ctx context.Context) (Document, error) {
 
 // Watch implements [Source].
 func (s *httpSource) Watch(ctx context.Context, update func(Document, error)) error {
+	if s.own {
+		defer s.client.CloseIdleConnections()
+	}
 	var known validators // of what was delivered; none after a failure, so that all of it comes again
 	failures := 0
 	for {

@@ -275,6 +275,28 @@ func TestHTTPEndsWithItsTimeoutAndItsContext(t *testing.T) {
 	}
 }
 
+func TestHTTPLeavesNoConnection(t *testing.T) {
+	closed := make(chan struct{}, 10)
+	server := httptest.NewUnstartedServer(answering(200, nil, version(1)))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	server.Start()
+	defer server.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	must(t, httpSource(t, flags.HTTPConfig{URL: server.URL}).Watch(ctx, func(_ flags.Document, err error) {
+		must(t, err)
+		cancel()
+	}))
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("the connection is still there")
+	}
+}
+
 // transport is a server without a network, so that its time is the bubble's.
 type transport func(*http.Request) (*http.Response, error)
 

@@ -287,6 +287,26 @@ func TestWhatIsNotOursIsAnErrorAndStays(t *testing.T) {
 	}
 }
 
+func TestAFullServerChangesNothingAndGoesOnToTell(t *testing.T) {
+	client := connect(t, options(testenv.Redis(t).Addr()))
+	s := newSource(t, redisflags.Config{Client: client})
+	must(t, s.WriteAudited(t.Context(), "", definitions(1), []byte("line")))
+	must(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	for _, lines := range [][][]byte{nil, {[]byte("line")}} {
+		if err := s.WriteAudited(t.Context(), versionOf(1), definitions(2), lines...); !redis.HasErrorPrefix(err, "OOM") {
+			t.Errorf("%d lines: %v", len(lines), err)
+		}
+	}
+	if doc, err := s.Load(t.Context()); err != nil || flags.VersionOf(doc.Data) != versionOf(1) {
+		t.Errorf("%+v, %v", doc, err)
+	}
+	if entries, err := s.Audit(t.Context(), "", 10); err != nil || len(entries) != 1 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+	must(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	must(t, s.Write(t.Context(), versionOf(1), definitions(2)))
+}
+
 func TestWrittenIsByTheServersClock(t *testing.T) {
 	now := time.Unix(2_000_000_000, 0)
 	version, data := versionOf(1), string(definitions(1))
