@@ -2,6 +2,7 @@ package flags_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -162,4 +163,47 @@ func TestEditTellsWhatIsWrongWithAChange(t *testing.T) {
 	if _, err := flags.Edit("flags", []byte("a: {enabled: maybe}"), "a", set(`{"enabled": true}`)); err == nil || !strings.HasPrefix(err.Error(), "flags:1:14") {
 		t.Errorf("a file with a mistake: %v", err)
 	}
+}
+
+// Settings say all of a definition.
+func TestSettingsMakeTheSameDefinition(t *testing.T) {
+	set, err := flags.Parse("flags", []byte(`
+a: {rolloutPercentage: 0.125, description: "<é\u0001>", owner: o, allowList: [b, a], denyList: [c], salt: "", hash: unleash,
+    created: 2026-11-01, expires: 2027-01-31, onExpiry: "off", inject: false, public: true, metadata: {n: 1.5, s: x, b: true}}
+b: {enabled: false, variants: [{name: x, weight: 0, value: {k: [1, null, "y"]}}, {name: y, value: {}}], offVariant: x, variantSalt: z}
+c: {rolloutPercentage: 100, salt: s, variants: [{name: x}], variantSalt: s/variants}
+`))
+	must(t, err)
+	for _, key := range set.Keys() {
+		want, _ := set.Lookup(key)
+		again, err := flags.Parse("flags", []byte(`{"`+key+`": `+string(want.Settings())+`}`))
+		must(t, err)
+		got, _ := again.Lookup(key)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", want.Settings(), diff)
+		}
+	}
+}
+
+func ExampleEdit() {
+	file := []byte(`flags:
+  new-checkout:
+    rolloutPercentage: 5   # to 10 on Monday
+    allowList:
+      - user-1   # Ada
+`)
+	file, err := flags.Edit("flags.yaml", file, "new-checkout", flags.Change{
+		Settings: []byte(`{"rolloutPercentage": 10}`), Allow: []string{"user-2"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Print(string(file))
+	// Output:
+	// flags:
+	//   new-checkout:
+	//     rolloutPercentage: 10   # to 10 on Monday
+	//     allowList:
+	//       - user-1   # Ada
+	//       - user-2
 }

@@ -381,8 +381,8 @@ func (a *flagAdmin) write(ctx context.Context, c *flagChange, base string, set, 
 		a.log.Error("the audit log of flags cannot be written, so that no flag is changed", "error", err)
 		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log in data_dir cannot be written, so that nothing was changed; the source can be changed by hand"}
 	}
-	if err = a.store(ctx, base, data, e); err != nil {
-		if err = a.failed(ctx, n, e, err); err != nil {
+	if err := a.store(ctx, base, data, e); err != nil {
+		if err := a.failed(ctx, n, e, err); err != nil {
 			return 0, err
 		}
 	}

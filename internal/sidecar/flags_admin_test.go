@@ -454,3 +454,25 @@ func TestAChangeIsMadeOnWhatOthersWrote(t *testing.T) {
 	}
 	t.Logf("%d changes amid %d of others", made, written)
 }
+
+func TestFlagsOfAnotherFormatAreShownAndNotChanged(t *testing.T) {
+	d := newFlagDesk(t, `{"flags": {
+  "off": {"state": "DISABLED", "variants": {"on": true}, "defaultVariant": "on"},
+  "on": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"},
+  "some": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off",
+    "targeting": {"if": [{"==": [{"var": "plan"}, "pro"]}, "on", "off"]}}}}`)
+	_, _, body := d.do(t, "GET", sidecar.FlagsPath, "")
+	var list sidecar.Flags
+	if err := json.Unmarshal([]byte(body), &list); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{sidecar.FlagOff, sidecar.FlagOn, sidecar.FlagPartial} {
+		if f := list.Flags[i]; f.State != want || f.Native {
+			t.Errorf("%+v is not %s", f, want)
+		}
+	}
+	status, _, body := d.do(t, "PATCH", sidecar.FlagsPath+"/on", `{"enabled": false}`, "If-Match: *")
+	if status != 409 || !strings.Contains(body, "only definitions in Handrail's own format are changed here") {
+		t.Errorf("%d %s", status, body)
+	}
+}
