@@ -81,6 +81,8 @@ func (h Hash) bucketer(salt string) func(targetingKey string) int {
 	switch h {
 	case HashFlagd2:
 		return func(targetingKey string) int { return flagd2Bucket(salt, targetingKey) }
+	case HashLaunchDarkly, HashPostHog:
+		return func(targetingKey string) int { return sha1Bucket(salt, targetingKey) }
 	case HashGrowthBook2:
 		seeded := fnv1a(fnvOffset, salt)
 		return func(targetingKey string) int { return growthBook2Bucket(seeded, targetingKey) }
@@ -128,21 +130,20 @@ func sha1Bucket(salt, targetingKey string) int {
 	const largest = 1<<60 - 1
 	var stack [maxJoined]byte
 	joined := append(append(append(stack[:0], salt...), '.'), targetingKey...)
-	sum := sha1Of(joined)
+	var sum [sha1.Size]byte
+	if fips140.Enforced() {
+		sum = unenforcedSHA1(joined)
+	} else {
+		sum = sha1.Sum(joined)
+	}
 	high, low := bits.Mul64(binary.BigEndian.Uint64(sum[:8])>>4, FullRollout)
 	quotient, _ := bits.Div64(high, low, largest)
 	return min(int(quotient), FullRollout-1)
 }
 
-// sha1Of is the SHA-1 also where only what FIPS 140 approves is allowed: nothing
-// here is secret or proven by it.
-func sha1Of(text []byte) [sha1.Size]byte {
-	if fips140.Enforced() {
-		return unenforcedSHA1(text)
-	}
-	return sha1.Sum(text)
-}
-
+// unenforcedSHA1 is for where only what FIPS 140 approves is allowed: nothing here
+// is secret or proven by the hash.
+//
 //go:noinline
 func unenforcedSHA1(text []byte) (sum [sha1.Size]byte) {
 	text = bytes.Clone(text) // the caller's stays on its stack

@@ -43,7 +43,7 @@ func moments(places [][]float64) (chi, places2, quarter float64) {
 			}
 		}
 		sum := 0.0
-		for _, n := range histogram {
+		for _, n := range &histogram {
 			d := n - ids/cells
 			sum += d * d / (ids / cells)
 		}
