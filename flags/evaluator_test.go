@@ -63,7 +63,8 @@ func TestAppendAllKeepsWhatIsThereAndAllocatesNothing(t *testing.T) {
 	if len(all) != 4 || all[0].Key != "first" || all[1].Key != "open" {
 		t.Errorf("got %+v", all)
 	}
-	if n := testing.AllocsPerRun(100, func() { all = c.For("alice").Public().AppendAll(all[:0]) }); n != 0 {
+	public := c.For("alice").Public() // which itself is one, where it is not compiled into its caller
+	if n := testing.AllocsPerRun(100, func() { all = public.AppendAll(all[:0]) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
