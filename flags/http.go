@@ -241,7 +241,7 @@ func (s *httpSource) Watch(ctx context.Context, update func(Document, error)) er
 	for {
 		a, err := s.ask(ctx, known)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it is ctx's
+			return nil
 		}
 		var pause time.Duration
 		switch {
