@@ -2,7 +2,7 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench bench-deps bench-limits bench-webhooks microbench fuzz soak faults faults-webhooks build fmt fresh
+.PHONY: help demo deps test check bench bench-deps bench-limits bench-webhooks bench-flags bench-ofrep microbench fuzz soak faults faults-webhooks build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
@@ -21,14 +21,15 @@ deps: ## install what the tests need (redis-server, postgresql, gcc, curl) and t
 # its own, and runs once more without it. The race detector needs cgo. A package that takes longer than the timeout hangs.
 test: deps ## run all tests with the race detector on private servers
 	CGO_ENABLED=1 HANDRAIL_TEST_SERVERS=required go test -race -shuffle=on -timeout 8m $(TESTFLAGS) ./...
-	go test -count=1 -run 'Alloc|IdleConnectionsAreSmall' ./flags ./internal/... ./observe ./ratelimit ./webhook
+	go test -count=1 -run 'Alloc|IdleConnectionsAreSmall' ./flags/... ./internal/... ./observe ./ratelimit ./webhook
 
 check: ## look for what tests do not see: format, vet, go.mod, linters
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go mod tidy -diff
 	go tool -modfile=tools/go.mod golangci-lint run ./...
-	cd bench/limits && go vet ./... && go mod tidy -diff && go tool -modfile=../../tools/go.mod golangci-lint run ./...
+	for m in bench/limits bench/flags bench/ofrep/flagdcore; do \
+		(cd $$m && go vet ./... && go mod tidy -diff && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run ./...) || exit 1; done
 
 bench: ## measure the sidecar beside nginx, HAProxy, Caddy and httputil.ReverseProxy (BENCHFLAGS)
 	go run ./bench $(BENCHFLAGS)
@@ -41,6 +42,12 @@ bench-limits: ## measure the limiters beside others, in memory and on Redis (LIM
 
 bench-webhooks: ## measure webhook delivery by store beside plain proxying (WEBHOOKSFLAGS)
 	go run ./bench/webhooks $(WEBHOOKSFLAGS)
+
+bench-flags: ## hold flags/flagd against flagd's own evaluator, and measure both (FLAGSFLAGS)
+	cd bench/flags && go test -count=1 -v -timeout 20m -run . -bench . $(FLAGSFLAGS)
+
+bench-ofrep: ## measure OFREP beside GO Feature Flag's relay and flagd's library (OFREPFLAGS)
+	go run ./bench/ofrep $(OFREPFLAGS)
 
 microbench: ## run all Go benchmarks
 	go test -run '^$$' -bench . ./...

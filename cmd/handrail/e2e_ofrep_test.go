@@ -143,3 +143,35 @@ func TestFlagsAreEvaluatedForWhoMayAsk(t *testing.T) {
 		})
 	}
 }
+
+func TestTheExampleInJavaScriptAsksForAFlag(t *testing.T) {
+	node := javascript(t)
+	dir := t.TempDir()
+	modules, err := filepath.Abs(filepath.Join(sdks, "node_modules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("../../examples/openfeature/flags.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"flags.yaml": "new-checkout: {allowList: [user-1]}", "flags.mjs": string(script),
+		"handrail.yaml": config(newApp(t).URL, "flags: {source: flags.yaml}"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, dir, []string{"serve", "--config", "handrail.yaml"})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, "flags.mjs")
+	cmd.Dir, cmd.Env = dir, []string{"OFREP_URL=http://" + p.admin}
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "true\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
