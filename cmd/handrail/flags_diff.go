@@ -44,15 +44,9 @@ not known to be.`,
 			if err := errors.Join(format.check(), d.check(args, format)); err != nil {
 				return err
 			}
-			ec, err := evaluationContext(nil, attributes)
-			if err != nil {
+			var err error
+			if d.attributes, err = d.contextOf(attributes); err != nil {
 				return err
-			}
-			switch {
-			case ec.TargetingKey != "":
-				return errors.New("--context: IDs come from --ids, not from targetingKey")
-			case attributes != "" && d.ids == "":
-				return errors.New("--context needs --ids")
 			}
 			if d.old, err = c.readDefinitions(args[0]); err != nil {
 				return err
@@ -60,7 +54,6 @@ not known to be.`,
 			if d.new, err = c.readDefinitions(args[1]); err != nil {
 				return err
 			}
-			d.attributes = ec.Attributes
 			return c.diffFlags(&d, format)
 		},
 	}
@@ -84,6 +77,20 @@ type flagsDiff struct {
 	attributes map[string]any // of each ID
 	total      int            // IDs that were asked about
 	flags      []*flagDiff
+}
+
+// contextOf reads --context, which is for everyone that --ids names.
+func (d *flagsDiff) contextOf(text string) (map[string]any, error) {
+	ec, err := evaluationContext(nil, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case ec.TargetingKey != "":
+		return nil, errors.New("--context: IDs come from --ids, not from targetingKey")
+	case text != "" && d.ids == "":
+		return nil, errors.New("--context needs --ids")
+	}
+	return ec.Attributes, nil
 }
 
 // flagDiff is what becomes of one flag.
