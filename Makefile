@@ -2,7 +2,7 @@
 # which macOS has, is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test check bench bench-deps bench-limits bench-webhooks bench-flags bench-ofrep microbench fuzz soak faults faults-webhooks build fmt fresh
+.PHONY: help demo deps test check bench bench-deps bench-limits bench-webhooks bench-flags bench-ofrep microbench fuzz soak faults faults-webhooks faults-flags build fmt fresh
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS =
@@ -66,6 +66,10 @@ faults: ## let Redis fail under load, FAULT_SECONDS (60) for each kind of fault 
 faults-webhooks: ## let processes, stores, app and provider fail around webhooks, FAULT_RUNS (1000) times (FAULT_SEED)
 	HANDRAIL_FAULT_RUNS=$(or $(FAULT_RUNS),1000) HANDRAIL_FAULT_SEED=$(FAULT_SEED) HANDRAIL_FAULT_LANES=4 \
 		go test -count=1 -v -timeout 60m -run WebhooksThroughFaults ./cmd/handrail
+
+faults-flags: ## torture the sources of flags under load, FAULTS_FLAGS (5m) for each
+	HANDRAIL_FAULTS_FLAGS=$(or $(FAULTS_FLAGS),5m) \
+		go test -count=1 -v -timeout 60m -run 'TortureUnderLoad|RedisTorture' ./flags ./flags/redisflags
 
 build: ## build static binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...

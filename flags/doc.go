@@ -47,8 +47,9 @@
 //
 // # Sources and failures
 //
-// [New] reads the definitions once and fails when it cannot: a program starts
-// with flags it knows or not at all. [Client.Run] then follows the source. New
+// [New] reads the definitions once and fails when it cannot, unless
+// Config.Snapshot has those of an earlier run, or Config.AllowUnready has it
+// start without. [Client.Run] then follows the source. New
 // definitions are taken whole or not at all. While the source is gone, or holds
 // an error, or holds no flag any more, the last good definitions answer, with
 // [EventUnreachable] or [EventRejected] and [Client.Err] to tell.

@@ -128,7 +128,7 @@ func (s *Sidecar) onFlags(e flags.Event) {
 
 func (s *Sidecar) flagCounter(d flags.Decision) flags.Counter {
 	key := d.Key
-	if d.ErrorCode == flags.ErrorFlagNotFound {
+	if d.ErrorCode == flags.ErrorFlagNotFound || d.ErrorCode == flags.ErrorProviderNotReady {
 		key = "unknown"
 	}
 	return s.metrics.FlagCounter(key, d.Variant, string(d.Reason))
