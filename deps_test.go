@@ -83,7 +83,7 @@ var house = []room{
 	{"observe", public, nil, "events go to functions: no metrics library is imposed on a service"},
 	{"envcheck", public, []string{"github.com/caarlos0/env/", "github.com/joho/godotenv"}, "the struct reader and the .env reader that services know"},
 
-	{"flags/flagd", adapter, []string{"github.com/diegoholiveira/jsonlogic/", "github.com/barkimedes/go-deepcopy", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "flagd's definition files"},
+	{"flags/flagd", adapter, []string{"github.com/diegoholiveira/jsonlogic/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "flagd's definition files"},
 	{"flags/ofrep", adapter, []string{"github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature Remote Evaluation Protocol, on net/http"},
 	{"flags/openfeature", adapter, []string{"github.com/open-feature/go-sdk", "github.com/go-logr/", "go.uber.org/", "golang.org/x/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "OpenFeature's Go SDK"},
 	{"flags/redisflags", adapter, []string{"github.com/redis/go-redis/", "github.com/twmb/murmur3", "go.yaml.in/yaml/v3"}, "Redis"},

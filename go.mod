@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/cucumber/godog v0.15.1
-	github.com/diegoholiveira/jsonlogic/v3 v3.5.1
+	github.com/diegoholiveira/jsonlogic/v3 v3.9.1
 	github.com/dunglas/httpsfv v1.1.2
 	github.com/getsentry/sentry-go v0.50.0
 	github.com/go-redis/redis_rate/v10 v10.0.1
@@ -24,7 +24,6 @@ require (
 )
 
 require (
-	github.com/barkimedes/go-deepcopy v0.0.0-20220514131651-17c30cfc62df // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cucumber/gherkin/go/v26 v26.2.0 // indirect

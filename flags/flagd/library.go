@@ -73,7 +73,7 @@ func (l *library) eval(r *run) any {
 	}
 	data[targetingKeyName] = r.attribute(targetingKeyName)
 	data[flagdName] = r.attribute(flagdName)
-	v, err := jsonlogic.ApplyInterface(l.rule, data) //nolint:staticcheck // the note of its deprecation was taken back in v3.6; Apply would encode and decode JSON
+	v, err := jsonlogic.ApplyInterface(l.rule, data)
 	if err != nil {
 		return r.fail()
 	}
