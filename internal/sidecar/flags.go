@@ -55,6 +55,14 @@ func (s *Sidecar) openFlags(ctx context.Context, l *Loaded) error {
 	return nil
 }
 
+// followFlags has flags follow their source until ctx ends.
+func (s *Sidecar) followFlags(ctx context.Context) {
+	if err := s.flags.Run(ctx); err != nil {
+		s.monitor.Warn("flags", "the source is not followed any more: restart")
+		s.log.Error("flags do not follow their source any more", "error", err)
+	}
+}
+
 // waitForFlags returns when there are definitions, or ctx has ended.
 func (s *Sidecar) waitForFlags(ctx context.Context) {
 	if s.flags == nil {
@@ -121,6 +129,11 @@ func (s *Sidecar) onFlags(e flags.Event) {
 		s.lookForExpired()
 		s.log.Warn("flags: a snapshot is in use", append(attrs, "error", e.Err)...)
 	default:
+		if e.Version == "" {
+			s.monitor.Warn("flags", "there are no definitions yet, every flag is off")
+			s.log.Error("flags not loaded, there are none yet", append(attrs, "error", e.Err)...)
+			return
+		}
 		s.monitor.Warn("flags", "the last good definitions are in use")
 		s.log.Error("flags not loaded, the last good ones stay", append(attrs, "error", e.Err)...)
 	}

@@ -88,6 +88,8 @@ func needRestart(running, next *Config) []string {
 		{"webhooks (the health check of the first one)", len(running.Webhooks) > 0, len(next.Webhooks) > 0},
 		{"health check redis (whether it is critical)", running.redisCritical(), next.redisCritical()},
 		{"flags.source", running.Flags.Source, next.Flags.Source},
+		{"flags.token", running.Flags.Token, next.Flags.Token},
+		{"flags.interval", running.Flags.Interval, next.Flags.Interval},
 		{"env.schema", running.Env.Schema, next.Env.Schema},
 		{"health.interval, health.timeout or health.checks", checksOf(running), checksOf(next)},
 		{"observe.service, observe.release, observe.sentry or observe.log.format", observeOf(running), observeOf(next)},

@@ -103,7 +103,7 @@ func (s *Sidecar) metricsHandler() http.Handler {
 // startBackground starts what goes on beside requests, until ctx ends.
 func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o RunOptions) {
 	if s.flags != nil {
-		wg.Go(func() { _ = s.flags.Run(ctx) })
+		wg.Go(func() { s.followFlags(ctx) })
 		wg.Go(func() { s.flagJournal.follow(ctx, s.flags, s.log) })
 		wg.Go(func() { s.watchExpiry(ctx) })
 	}
