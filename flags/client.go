@@ -16,9 +16,12 @@ type Config struct {
 	// definitions.
 	Parse func(name string, data []byte) (*Set, error)
 
-	// OnEvent is told of loads and failures by New and Run, on their
-	// goroutine, and of EventHeaderTruncated on a request's. It must be safe
-	// for concurrent use and return soon. Nil: nobody is told.
+	// OnEvent is told of loads and failures by New, Run and Reload, on their
+	// goroutine, and of EventHeaderTruncated on a request's. The next change of
+	// the definitions waits until it returns, a kill switch included: it must do
+	// no more than note what happened, and never wait for output, a lock that is
+	// held long, or the Client. It must be safe for concurrent use. Nil: nobody
+	// is told.
 	OnEvent func(Event)
 
 	// OnEvaluation is called with every decision that was asked for, those
@@ -75,7 +78,7 @@ type Client struct {
 	set          atomic.Pointer[Set]
 	failure      atomic.Pointer[error]
 	running      atomic.Bool
-	rewatch      atomic.Pointer[context.CancelFunc] // ends the Watch of now
+	rewatch      atomic.Pointer[context.CancelFunc] // ends the Watch of now; stored before that begins
 	updating     sync.Mutex                         // held to take what a Source found
 	updates      int                                // how often that was done
 	takenAt      time.Time                          // the set
@@ -137,7 +140,7 @@ func (c *Client) Run(ctx context.Context) error {
 	for {
 		watching, end := context.WithCancel(ctx)
 		c.rewatch.Store(&end)
-		err := c.source.Watch(watching, c.update)
+		err := c.source.Watch(watching, func(doc Document, err error) { c.update(watching, doc, err) })
 		again := watching.Err() != nil && ctx.Err() == nil
 		end()
 		if err != nil || !again {

@@ -88,32 +88,35 @@ func (c *Client) Reload(ctx context.Context, version string) error {
 			return ErrConflict
 		}
 		if c.reload(doc, before) {
-			break
+			return c.Err()
 		}
 	}
-	// A Watch that does not know of it would not tell of a way back either.
-	if end := c.rewatch.Load(); end != nil {
-		(*end)()
-	}
-	return c.Err()
 }
 
-// reload takes doc, unless something else has been taken since it was read.
+// reload takes doc, unless something else has been taken since it was read, and
+// ends the Watch of now. That one may be about to deliver what it read before doc
+// was written, and does not know of doc, so would not tell of a way back either.
 func (c *Client) reload(doc Document, before int) bool {
 	c.updating.Lock()
 	defer c.updating.Unlock()
 	if c.updates != before {
 		return false
 	}
+	if end := c.rewatch.Load(); end != nil {
+		(*end)()
+	}
 	c.take(doc, nil)
 	return true
 }
 
-// update takes what a Source found. Sources call it one at a time.
-func (c *Client) update(doc Document, err error) {
+// update takes what a Watch found, unless that was ended: what it read may be
+// older than what has been taken since. The next Watch reads anew.
+func (c *Client) update(watching context.Context, doc Document, err error) {
 	c.updating.Lock()
 	defer c.updating.Unlock()
-	c.take(doc, err)
+	if watching.Err() == nil {
+		c.take(doc, err)
+	}
 }
 
 func (c *Client) take(doc Document, err error) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,5 +143,84 @@ func TestReloadNeedsNoRun(t *testing.T) {
 	must(t, c.Reload(t.Context(), flags.VersionOf([]byte(version(2)))))
 	if n := versionOf(t, c.Set()); n != 2 {
 		t.Errorf("version %d", n)
+	}
+}
+
+// lagging is a Source whose first Watch delivers what the test says after it was
+// ended, as one does that was under way with it. Later ones find nothing.
+type lagging struct {
+	data     atomic.Pointer[string]
+	watching chan struct{} // a Watch has begun
+	late     chan update
+	again    error // what later ones deliver; nil: nothing
+}
+
+func (s *lagging) Load(context.Context) (flags.Document, error) {
+	return flags.Document{Name: "flags.yaml", Data: []byte(*s.data.Load())}, nil
+}
+
+func (s *lagging) Watch(ctx context.Context, tell func(flags.Document, error)) error {
+	select {
+	case s.watching <- struct{}{}:
+	default:
+	}
+	if s.late == nil {
+		if s.again != nil {
+			tell(flags.Document{Name: "flags.yaml"}, s.again)
+		}
+		<-ctx.Done()
+		return nil
+	}
+	<-ctx.Done()
+	for u := range s.late {
+		tell(flags.Document{Name: "flags.yaml", Data: []byte(u.data)}, u.err)
+		close(u.done)
+	}
+	s.late = nil
+	return nil
+}
+
+// A kill switch that Reload said is in force stays so, whatever a Watch read
+// before it was written.
+func TestWhatAWatchReadBeforeAReloadIsNotTaken(t *testing.T) {
+	for rule, again := range map[string]error{
+		"the source can be read afterwards":    nil,
+		"the source cannot be read afterwards": errDown,
+	} {
+		t.Run(rule, func(t *testing.T) {
+			s := &lagging{watching: make(chan struct{}, 1), late: make(chan update), again: again}
+			set := func(text string) { s.data.Store(&text) }
+			set(version(1))
+			var got events
+			snapshot := filepath.Join(t.TempDir(), "snapshot")
+			c, err := flags.New(t.Context(), flags.Config{Source: s, OnEvent: got.add, Snapshot: snapshot})
+			must(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- c.Run(ctx) }()
+			<-s.watching
+			set(version(3))
+			must(t, c.Reload(t.Context(), flags.VersionOf([]byte(version(3)))))
+			for _, u := range []update{{data: version(2)}, {err: errors.New("reset")}, {data: version(1)}} {
+				u.done = make(chan struct{})
+				s.late <- u
+				<-u.done
+				if n := versionOf(t, c.Set()); n != 3 || c.Err() != nil {
+					t.Errorf("version %d, Err %v", n, c.Err())
+				}
+			}
+			close(s.late)
+			<-s.watching // Run goes on
+			cancel()
+			must(t, <-ended)
+			if n := versionOf(t, c.Set()); n != 3 {
+				t.Errorf("version %d in the end", n)
+			}
+			data, err := os.ReadFile(snapshot)
+			must(t, err)
+			if doc, err := flags.DecodeSnapshot(data); err != nil || string(doc.Data) != version(3) {
+				t.Errorf("the snapshot holds %q, %v", doc.Data, err)
+			}
+		})
 	}
 }

@@ -3,7 +3,7 @@ package flags
 import "slices"
 
 // Subscribe calls fn with every Event from now on, as [Config.OnEvent] is: on
-// the goroutine that the Event comes up on, before whatever comes next, so fn
+// the goroutine that the Event comes up on, while the next change waits, so fn
 // must return soon. [Client.Set] has changed by then.
 //
 // What comes up after cancel has returned is not told; a call of fn on another
