@@ -14,27 +14,29 @@ const clockStep = 500 * time.Millisecond
 type clock struct {
 	now  func() time.Time // asked each time; nil: time.Now, in steps
 	base time.Time
-	at   atomic.Int64 // time passed since base when the time of day was read, 0 for never
-	unix atomic.Int64 // the time of day then
+	// last is the time of day that was read last, in the lower half, and in the
+	// upper half the step since base, from 1 on, in which that was: one word, so
+	// that a renewal held up between two others cannot give the older time of day
+	// to the newer step. It lasts until 2106.
+	last atomic.Uint64
 }
 
 func newClock(now func() time.Time) *clock { return &clock{now: now, base: time.Now()} }
 
-// read is small enough to stand in its callers.
+// read is the time of now, at most clockStep late.
 func (c *clock) read() int64 {
 	if c.now != nil {
 		return c.now().Unix()
 	}
-	passed, at := int64(time.Since(c.base)), c.at.Load()
-	if age := passed - at; age < 0 || age >= int64(clockStep) || at == 0 {
-		return c.renew(passed)
+	step, last := uint64(time.Since(c.base)/clockStep)+1, c.last.Load()
+	if last>>32 != step {
+		last = c.renew(step)
 	}
-	return c.unix.Load()
+	return int64(uint32(last))
 }
 
-func (c *clock) renew(passed int64) int64 {
-	unix := time.Now().Unix()
-	c.unix.Store(unix) // first: whoever sees the new at sees no older time
-	c.at.Store(passed)
-	return unix
+func (c *clock) renew(step uint64) uint64 {
+	last := step<<32 | uint64(uint32(time.Now().Unix()))
+	c.last.Store(last)
+	return last
 }

@@ -39,3 +39,23 @@ func TestTheFirstDecisionReadsTheClock(t *testing.T) {
 		}
 	})
 }
+
+// One who read the time of day long ago, and stores it only now, gives nobody
+// that time.
+func TestARenewalThatIsHeldUpTurnsNoClockBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := client(t, "{a: {rolloutPercentage: 100, expires: 2000-01-01, onExpiry: off}}")
+		if !c.Enabled("a", "alice") {
+			t.Fatal("off on its last day")
+		}
+		early := c.Set().Renewal()
+		time.Sleep(25 * time.Hour)
+		if c.Enabled("a", "alice") {
+			t.Fatal("expired an hour ago")
+		}
+		c.Set().RenewLate(early)
+		if c.Enabled("a", "alice") {
+			t.Error("on again")
+		}
+	})
+}
