@@ -25,8 +25,9 @@ var ErrReadOnly = errors.New("flags: the definitions are read-only here")
 // lock of a file beside it, .NAME.lock, which stays there. Whoever writes without
 // that lock in the same moment is overwritten.
 //
-// A file without any write permission, and one that is mounted from a
-// Kubernetes ConfigMap or Secret, matches ErrReadOnly.
+// A file without any write permission, or in a folder that this process may not
+// write to, and one that is mounted from a Kubernetes ConfigMap or Secret, matches
+// ErrReadOnly.
 func (f fileSource) Write(ctx context.Context, base string, data []byte) error {
 	if len(data) > MaxFileBytes {
 		return fmt.Errorf("flags: %s would be larger than %d bytes", string(f), MaxFileBytes)
@@ -35,9 +36,9 @@ func (f fileSource) Write(ctx context.Context, base string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(w.dir, "."+w.name+".lock"))
+	unlock, err := lockFile(ctx, w.lock())
 	if err != nil {
-		return w.failed(err)
+		return w.failed(denied(err))
 	}
 	defer unlock()
 	now, err := filewatch.Read(w.path, MaxFileBytes)
@@ -85,7 +86,21 @@ func newFileWriter(path string) (*fileWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
-	return w, file.Close()
+	if err := errors.Join(w.mayReplace(), file.Close()); err != nil {
+		return nil, w.failed(denied(err))
+	}
+	return w, nil
+}
+
+func (w *fileWriter) lock() string { return filepath.Join(w.dir, "."+w.name+".lock") }
+
+// denied is err, which came before anything was changed, as one that matches
+// ErrReadOnly where this process may not write in that place.
+func denied(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	return err
 }
 
 // mounted reports whether a path leads through the link ..data, by which the
@@ -108,8 +123,8 @@ func mounted(path string) bool {
 }
 
 func (w *fileWriter) failed(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, ErrReadOnly) {
+		return err
 	}
 	return fmt.Errorf("flags: write %s: %w", w.path, err)
 }
@@ -119,8 +134,8 @@ func (w *fileWriter) failed(err error) error {
 // that the temporary file is nobody else's; one that is there is left over.
 func (w *fileWriter) replace(now, data []byte) error {
 	temporary := filepath.Join(w.dir, "."+w.name+".new")
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err := ignoreMissing(os.Remove(temporary)); err != nil {
+		return denied(err)
 	}
 	err := w.fill(temporary, data)
 	if err == nil {
@@ -135,7 +150,7 @@ func (w *fileWriter) replace(now, data []byte) error {
 		}
 	}
 	if err != nil {
-		return errors.Join(err, ignoreMissing(os.Remove(temporary)))
+		return errors.Join(denied(err), ignoreMissing(os.Remove(temporary)))
 	}
 	return syncFolder(w.dir)
 }

@@ -54,3 +54,16 @@ func keepOwner(file *os.File, like fs.FileInfo) error {
 	}
 	return file.Chown(int(want.Uid), int(want.Gid))
 }
+
+// mayReplace is why this process may not make files beside the one that w
+// replaces, or not take the lock.
+func (w *fileWriter) mayReplace() error {
+	const read, write, enter = 4, 2, 1
+	if err := syscall.Access(w.dir, write|enter); err != nil {
+		return &fs.PathError{Op: "write to folder", Path: w.dir, Err: err}
+	}
+	if err := syscall.Access(w.lock(), read|write); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &fs.PathError{Op: "lock", Path: w.lock(), Err: err}
+	}
+	return nil
+}
