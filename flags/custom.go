@@ -20,7 +20,8 @@ type Custom struct {
 	// seconds. Required.
 	Evaluate func(ec EvaluationContext, now int64) Decision
 
-	// Rules are what Evaluate decides by, as text. A flag whose Definition and
+	// Rules are what Evaluate decides by and the Definition does not tell, as
+	// text or, where that is long, as a digest of it. A flag whose Definition and
 	// Rules stay the same has not changed, to [Set.Diff] and Events. Empty: it
 	// has changed with every load.
 	Rules string

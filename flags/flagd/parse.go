@@ -37,6 +37,7 @@ func Parse(name string, data []byte) (*flags.Set, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+	p.tellRules(list)
 	return flags.NewSet(flags.VersionOf(data), p.texts(), list)
 }
 
@@ -45,6 +46,22 @@ type parser struct {
 	*report
 	rules    compiler
 	metadata map[string]any
+	parsed   []parsedFlag // as many as flags, in their order
+}
+
+// parsedFlag is a flag and its rule as the file has it.
+type parsedFlag struct {
+	*flag
+
+	targeting any
+}
+
+// tellRules fills in what flags decide by, once nothing is wrong with that.
+func (p *parser) tellRules(list []flags.Custom) {
+	d := digester{evaluators: p.rules.evaluators, done: map[string]digest{}}
+	for i, f := range p.parsed {
+		list[i].Rules = d.flag(f.flag, f.targeting)
+	}
 }
 
 func (p *parser) root(root map[string]any) []flags.Custom {
@@ -125,6 +142,7 @@ func (p *parser) flag(path, key string, given any) flags.Custom {
 	def.Variants = p.variants(path+".variants", fields["variants"], f)
 	p.defaultVariant(path, fields, f)
 	p.targeting(path, fields, f)
+	p.parsed = append(p.parsed, parsedFlag{f, fields["targeting"]})
 	return flags.Custom{Definition: def, Evaluate: f.evaluate}
 }
 
