@@ -20,6 +20,8 @@ import (
 const (
 	FlagsPath      = "/api/v1/flags"
 	FlagsAuditPath = "/api/v1/flags-audit"
+	// FlagsImportPath takes a whole file of definitions.
+	FlagsImportPath = "/api/v1/flags-import"
 	// ActorHeader says who makes a change, for the audit log.
 	ActorHeader = "Handrail-Actor"
 )
@@ -139,6 +141,7 @@ func (a *flagAdmin) register(mux *http.ServeMux) {
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET " + FlagsPath: a.list, "GET " + one: a.show, "GET " + FlagsAuditPath: a.audit,
 		"PUT " + one: a.put, "PATCH " + one: a.patch, "DELETE " + one: a.delete,
+		"POST " + FlagsImportPath: a.importFlags,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if a.client == nil {

@@ -272,7 +272,8 @@ func (a *flagAdmin) attempt(ctx context.Context, c *flagChange) (FlagChanged, er
 	out := FlagChanged{Key: c.key, Before: orNull(before), After: orNull(after), Version: version, Configuration: next.Version()}
 	if !c.dryRun && next.Version() != set.Version() {
 		out.Changed = true
-		if out.Audit, err = a.write(ctx, c, base, set, next, data); err != nil {
+		e := flagaudit.Entry{Actor: c.actor, UID: c.uid, Flag: c.key, Before: before, After: after}
+		if out.Audit, err = a.write(ctx, base, set, next, data, e); err != nil {
 			return FlagChanged{}, err
 		}
 	}
@@ -333,17 +334,21 @@ type auditedWriter interface {
 	WriteAudited(ctx context.Context, base string, data []byte, lines ...[]byte) error
 }
 
-// store writes definitions, and e where the source has a log of its own.
-func (a *flagAdmin) store(ctx context.Context, base string, data []byte, e flagaudit.Entry) error {
+// store writes definitions, and the entries where the source has a log of its own.
+func (a *flagAdmin) store(ctx context.Context, base string, data []byte, entries []flagaudit.Entry) error {
 	w, ok := a.writer.(auditedWriter)
 	if !ok {
 		return a.writer.Write(ctx, base, data)
 	}
-	line, err := a.journal.log.Line(e)
-	if err != nil {
-		return err
+	lines := make([][]byte, len(entries))
+	for i, e := range entries {
+		line, err := a.journal.log.Line(e)
+		if err != nil {
+			return err
+		}
+		lines[i] = line
 	}
-	return w.WriteAudited(ctx, base, data, line)
+	return w.WriteAudited(ctx, base, data, lines...)
 }
 
 // writable is why the definitions cannot be changed through the source; nil when
@@ -367,35 +372,37 @@ func (a *flagAdmin) writable() *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, code: "source_unavailable", detail: "the definitions cannot be written: " + err.Error()}
 }
 
-// write makes a change that is right. The line of the audit log is durable
-// before: a crash between the two leaves a line that the next start takes back.
-func (a *flagAdmin) write(ctx context.Context, c *flagChange, base string, set, next *flags.Set, data []byte) (int64, error) {
-	before, _ := settingsIn(set, c.key)
-	after, _ := settingsIn(next, c.key)
-	e := flagaudit.Entry{
-		What: flagaudit.Change, Actor: c.actor, Via: a.via, UID: c.uid, Source: a.journal.source, Flag: c.key,
-		Before: before, After: after, ConfigurationBefore: base, ConfigurationAfter: next.Version(),
+// write makes a change that is right, of one flag or several. What the entries of
+// the audit log have in common it adds to them. They are durable before: a crash
+// between the two leaves lines that the next start takes back. It returns the
+// number of the first.
+func (a *flagAdmin) write(ctx context.Context, base string, set, next *flags.Set, data []byte, entries ...flagaudit.Entry) (int64, error) {
+	for i := range entries {
+		e := &entries[i]
+		e.What, e.Via, e.Source = flagaudit.Change, a.via, a.journal.source
+		e.ConfigurationBefore, e.ConfigurationAfter = base, next.Version()
 	}
-	n, err := a.journal.intend(set, e)
+	n, err := a.journal.intend(set, entries)
 	if err != nil {
 		a.log.Error("the audit log of flags cannot be written, so that no flag is changed", "error", err)
 		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log in data_dir cannot be written, so that nothing was changed; the source can be changed by hand"}
 	}
-	if err := a.store(ctx, base, data, e); err != nil {
-		if err := a.failed(ctx, n, e, err); err != nil {
+	if err := a.store(ctx, base, data, entries); err != nil {
+		if err := a.failed(ctx, n, entries, err); err != nil {
 			return 0, err
 		}
 	}
 	a.journal.made(next)
 	if err := a.client.Reload(ctx, next.Version()); err != nil && !errors.Is(err, flags.ErrConflict) {
-		a.log.Warn("a changed flag is not in force yet", "flag", c.key, "error", err)
+		a.log.Warn("a changed flag is not in force yet", "flag", entries[0].Flag, "flags", len(entries), "error", err)
 	}
 	return n, nil
 }
 
 // failed finds out what became of a change whose write failed with cause: nil
 // when it was made all the same.
-func (a *flagAdmin) failed(ctx context.Context, n int64, e flagaudit.Entry, cause error) error {
+func (a *flagAdmin) failed(ctx context.Context, n int64, entries []flagaudit.Entry, cause error) error {
+	e := &entries[0]
 	if !errors.Is(cause, flags.ErrConflict) && !errors.Is(cause, flags.ErrReadOnly) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminPatience)
 		defer cancel()
@@ -411,7 +418,7 @@ func (a *flagAdmin) failed(ctx context.Context, n int64, e flagaudit.Entry, caus
 				detail: "the definitions can be neither written nor read, so that it is not known whether they were changed: " + cause.Error()}
 		}
 	}
-	if err := a.journal.undo(n, e, cause); err != nil {
+	if err := a.journal.undo(n, entries, cause); err != nil {
 		a.log.Error("the audit log of flags tells of a change that was not made", "n", n, "error", err)
 	}
 	if errors.Is(cause, flags.ErrReadOnly) {

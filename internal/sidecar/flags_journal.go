@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
@@ -88,7 +89,7 @@ func (j *flagJournal) start(set *flags.Set) error {
 	switch version := set.Version(); {
 	case version == now:
 	case version == e.ConfigurationBefore && e.What == flagaudit.Change:
-		err = j.undo(e.N, e, nil)
+		err = j.takeBack(e)
 	default:
 		_, err = j.log.Append(flagaudit.Entry{
 			What: flagaudit.Seen, Via: viaSource, Source: j.source, ConfigurationBefore: now, ConfigurationAfter: set.Version(),
@@ -145,25 +146,53 @@ func (j *flagJournal) found(set *flags.Set, key string, before, after []byte) fl
 	return e
 }
 
+// takeBack undoes what the newest line tells, and those before it that belong to
+// the same change of several flags.
+func (j *flagJournal) takeBack(e flagaudit.Entry) error {
+	const page = 1000
+	lines := []flagaudit.Entry{e} // the newest first
+	for more := true; more; {
+		older, err := j.log.Read(e.N, page)
+		if err != nil {
+			return err
+		}
+		more = len(older) > 0
+		for _, o := range older {
+			more = o.What == flagaudit.Change && o.N == e.N-1 &&
+				o.ConfigurationBefore == e.ConfigurationBefore && o.ConfigurationAfter == e.ConfigurationAfter
+			if !more {
+				break
+			}
+			lines, e = append(lines, o), o
+		}
+	}
+	slices.Reverse(lines)
+	return j.undo(lines[0].N, lines, nil)
+}
+
 // intend tells of a change of set that is about to be made, after what others
-// did before. It returns the number of its line.
-func (j *flagJournal) intend(set *flags.Set, e flagaudit.Entry) (int64, error) {
-	if e.ConfigurationBefore != "" { // there were definitions
+// did before. It returns the number of the first line.
+func (j *flagJournal) intend(set *flags.Set, entries []flagaudit.Entry) (int64, error) {
+	if entries[0].ConfigurationBefore != "" { // there were definitions
 		if err := j.record(set); err != nil {
 			return 0, err
 		}
 	}
-	return j.log.Append(e)
+	return j.log.Append(entries...)
 }
 
-// undo tells that a change was not made after all.
-func (j *flagJournal) undo(n int64, e flagaudit.Entry, cause error) error {
-	e.What, e.Of, e.Before, e.After = flagaudit.NotMade, n, nil, nil
-	e.Note = "a crash came between"
+// undo tells that changes, whose lines begin with n, were not made after all.
+func (j *flagJournal) undo(n int64, entries []flagaudit.Entry, cause error) error {
+	note := "a crash came between"
 	if cause != nil {
-		e.Note = withoutQuote(cause)
+		note = withoutQuote(cause)
 	}
-	_, err := j.log.Append(e)
+	undone := slices.Clone(entries)
+	for i := range undone {
+		e := &undone[i]
+		e.What, e.Of, e.Before, e.After, e.Note = flagaudit.NotMade, n+int64(i), nil, nil, note
+	}
+	_, err := j.log.Append(undone...)
 	return err
 }
 
