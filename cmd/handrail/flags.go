@@ -36,6 +36,7 @@ list, set and audit ask a running sidecar through its admin listener.`,
 		c.flagsLintCommand(),
 		c.flagsListCommand(),
 		c.flagsSetCommand(),
+		c.flagsImportCommand(),
 		c.flagsAuditCommand(),
 	)
 	return cmd
