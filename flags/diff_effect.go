@@ -99,7 +99,7 @@ type comparer struct {
 
 func (c *comparer) judge() {
 	if c.before != nil && c.after != nil {
-		c.Fields = changedFields(c.before.def, c.after.def)
+		c.Fields = changedFields(c.before, c.after)
 		if names := otherValues(c.before.def.Variants, c.after.def.Variants); len(names) > 0 {
 			c.say("Another value stands for %s.", strings.Join(names, ", "))
 		}

@@ -129,11 +129,7 @@ func TestWhatDiffers(t *testing.T) {
 	before := "a: {rolloutPercentage: 5, allowList: [x, y], owner: me, metadata: {k: 1}}"
 	after := "a: {rolloutPercentage: 12.5, allowList: [y, z], expires: 2999-01-31, onExpiry: off, inject: false, variants: [{name: on, value: 7}, {name: b}], metadata: {l: b}}"
 	after = strings.Replace(after, "{name: b}", "{name: b, value: 8}", 1)
-	c := mustParse(t, after).Compare(mustParse(t, before))[0]
-	var got []string
-	for _, f := range c.Fields {
-		got = append(got, f.Field+": "+f.Before+" -> "+f.After)
-	}
+	got := fieldsThatDiffer(mustParse(t, before), mustParse(t, after))
 	want := []string{
 		`owner: "me" -> ""`, `rolloutPercentage: 5 % -> 12.5 %`, `allowList: 2 -> 2 (1 new, 1 gone)`,
 		`expires: none -> 2999-01-31`, `onExpiry: "keep" -> "off"`, `inject: true -> false`,
@@ -141,6 +137,50 @@ func TestWhatDiffers(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// fieldsThatDiffer are those of the one flag of two sets.
+func fieldsThatDiffer(before, after *flags.Set) []string {
+	var got []string
+	for _, f := range after.Compare(before)[0].Fields {
+		got = append(got, f.Field+": "+f.Before+" -> "+f.After)
+	}
+	return got
+}
+
+// Settings that are rules count for nothing in a flag with rules of its own.
+func TestWhatDiffersInFlagsWithRulesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	custom := func(rules string, value any) *flags.Set {
+		set, err := flags.NewSet("v", nil, []flags.Custom{{
+			Definition: flags.Definition{
+				Key: "a", Enabled: true, Inject: true, OnExpiry: flags.ExpiryKeep,
+				RolloutThousandths: len(rules), Salt: rules, AllowList: []string{rules}, OffVariant: rules, VariantSalt: rules,
+				Variants: []flags.Variant{{Name: "x", Value: value}},
+			},
+			Rules: rules, Evaluate: func(flags.EvaluationContext, int64) flags.Decision { return flags.Decision{} },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	native := mustParse(t, "a: {rolloutPercentage: 5, denyList: [x], variants: [{name: x, weight: 3, value: 1}]}")
+	for _, tt := range []struct {
+		rule          string
+		before, after *flags.Set
+		want          []string
+	}{
+		{"the rules alone", custom("one", int64(1)), custom("two", int64(1)), []string{"rules: one -> two"}},
+		{"long rules", custom("0123456789abc", int64(1)), custom("0123456789abd", int64(1)), []string{"rules: 0123456789ab… -> 0123456789ab…"}},
+		{"a value alone", custom("one", int64(1)), custom("one", int64(2)), []string{"variants: x 1 -> x 2"}},
+		{"from native", native, custom("one", int64(1)), []string{"rules: native -> one"}},
+		{"to native", custom("", int64(1)), native, []string{"rules: unknown -> native"}},
+	} {
+		if diff := cmp.Diff(tt.want, fieldsThatDiffer(tt.before, tt.after)); diff != "" {
+			t.Errorf("%s: %s", tt.rule, diff)
+		}
 	}
 }
 
