@@ -21,7 +21,9 @@ const (
 
 // MaxTargetingKeyBytes is the longest targeting key that a list may hold and
 // that [Middleware] takes from a request. A longer one counts as missing, so
-// that a client cannot make every flag hash a header of a megabyte.
+// that a client cannot make every flag hash a header of a megabyte. To OFREP and
+// OpenFeature it is an error. A [Set] and a [Client] that are asked directly take
+// any length, and allocate for a longer one: who hands them keys bounds those.
 const MaxTargetingKeyBytes = 512
 
 // Definition is one flag as it stands in a definition file, with the defaults

@@ -26,8 +26,9 @@
 //
 // # Evaluation context
 //
-// The targeting key is OpenFeature's, and must be a string; without one, only
-// flags that bucket are an error, TARGETING_KEY_MISSING. Attributes count for
+// The targeting key is OpenFeature's, and must be a string of at most
+// [flags.MaxTargetingKeyBytes], or it is INVALID_CONTEXT; without one, only flags
+// that bucket are an error, TARGETING_KEY_MISSING. Attributes count for
 // definitions whose rules look at them, such as flagd's. One that is none of
 // JSON's types, nor an integer of Go's, is taken as encoding/json would write it;
 // one that cannot be written so is INVALID_CONTEXT.

@@ -2,6 +2,7 @@ package openfeature
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/handrail-go/handrail/flags"
@@ -63,13 +64,21 @@ func (p *Provider) decide(flag string, flat of.FlattenedContext) flags.Decision 
 	targetingKey := ""
 	if given, ok := flat[of.TargetingKey]; ok {
 		if targetingKey, ok = given.(string); !ok {
-			return flags.Decision{
-				Key: flag, Reason: flags.ReasonError,
-				ErrorCode: flags.ErrorInvalidContext, ErrorDetails: "the targeting key is no string",
-			}
+			return invalid(flag, "the targeting key is no string")
+		}
+		if len(targetingKey) > flags.MaxTargetingKeyBytes {
+			return invalid(flag, tooLong)
 		}
 	}
 	return p.client.EvaluateLazily(flag, targetingKey, func() (map[string]any, error) { return attributes(flat) })
+}
+
+var tooLong = fmt.Sprintf("the targeting key has more than %d bytes", flags.MaxTargetingKeyBytes)
+
+func invalid(flag, details string) flags.Decision {
+	return flags.Decision{
+		Key: flag, Reason: flags.ReasonError, ErrorCode: flags.ErrorInvalidContext, ErrorDetails: details,
+	}
 }
 
 // detail tells d in OpenFeature's terms. Value is what d holds in the type that

@@ -301,6 +301,54 @@ func TestShutdownAndInitWaitNoLongerThanTheirContext(t *testing.T) {
 	})
 }
 
+// An Init that waits for what came before to end holds nobody up, and a Shutdown
+// ends it too.
+func TestShutdownDoesNotWaitForAnInitThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stubborn{source{first: percent(0)}, make(chan struct{})}
+		c, err := flags.New(t.Context(), flags.Config{Source: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := openfeature.NewProvider(c, openfeature.Config{Run: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Init(of.EvaluationContext{}); err != nil {
+			t.Fatal(err)
+		}
+		shutdown := func() {
+			t.Helper()
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			if err := p.ShutdownWithContext(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Second {
+				t.Errorf("after %s: %v", time.Since(began), err)
+			}
+		}
+		shutdown()
+		ended := make(chan error)
+		go func() { ended <- p.Init(of.EvaluationContext{}) }()
+		synctest.Wait()
+		go func() { // what holds the source lets go in the end
+			time.Sleep(time.Minute)
+			close(s.release)
+		}()
+		shutdown()
+		var failed *of.ProviderInitError
+		if err := <-ended; !errors.As(err, &failed) || failed.ErrorCode != of.ProviderNotReadyCode {
+			t.Errorf("Init: %v", err)
+		}
+		if err := c.Run(context.Background()); err != nil { // the source is released: it returns at once
+			t.Errorf("the client still runs: %v", err)
+		}
+		if err := p.Init(of.EvaluationContext{}); err != nil {
+			t.Errorf("another Init: %v", err)
+		}
+		p.Shutdown()
+	})
+}
+
 func TestALongErrorIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, p := following(t)

@@ -40,9 +40,10 @@ type Provider struct {
 	cfg    Config
 	events chan of.Event
 
-	mu      sync.Mutex
-	session *session // from Init to Shutdown, else nil
-	ended   *session // the one that Shutdown ended last
+	mu        sync.Mutex // never held while waiting
+	session   *session   // from Init to Shutdown, else nil
+	ended     *session   // the one that Shutdown ended last
+	shutdowns int        // how often it was called
 }
 
 var (
@@ -103,14 +104,25 @@ func (p *Provider) InitWithContext(ctx context.Context, _ of.EvaluationContext) 
 	return s.initialize(ctx)
 }
 
-// running returns the session, which it starts where there is none.
+// running returns the session, which it starts where there is none, once the one
+// before has ended. A Shutdown meanwhile counts for this Init too.
 func (p *Provider) running(ctx context.Context) (*session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.session == nil {
-		if err := p.ended.wait(ctx); err != nil {
+	shutdowns := p.shutdowns
+	for p.session == nil && !p.ended.over() {
+		before := p.ended
+		p.mu.Unlock()
+		err := before.wait(ctx)
+		p.mu.Lock()
+		if err != nil {
 			return nil, err
 		}
+	}
+	if p.shutdowns != shutdowns {
+		return nil, &of.ProviderInitError{ErrorCode: of.ProviderNotReadyCode, Message: "shut down"}
+	}
+	if p.session == nil {
 		p.session = p.begin()
 	}
 	return p.session, nil
@@ -124,6 +136,7 @@ func (p *Provider) Shutdown() { _ = p.ShutdownWithContext(context.Background()) 
 // for, and the Client is usable.
 func (p *Provider) ShutdownWithContext(ctx context.Context) error {
 	p.mu.Lock()
+	p.shutdowns++
 	if p.session != nil {
 		p.session.stop()
 		p.session, p.ended = nil, p.session

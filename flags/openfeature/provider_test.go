@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +123,8 @@ func TestAFlagAnswersInTheTypeThatWasAskedFor(t *testing.T) {
 		{"no such flag", "none", true, alice, answer{true, "", of.ErrorReason, of.FlagNotFoundCode}},
 		{"no targeting key where it matters", "half", true, nil, answer{true, "", of.ErrorReason, of.TargetingKeyMissingCode}},
 		{"an empty targeting key is none", "half", true, of.FlattenedContext{of.TargetingKey: ""}, answer{true, "", of.ErrorReason, of.TargetingKeyMissingCode}},
+		{"a targeting key that is too long", "on", false, of.FlattenedContext{of.TargetingKey: strings.Repeat("x", flags.MaxTargetingKeyBytes+1)}, answer{false, "", of.ErrorReason, of.InvalidContextCode}},
+		{"the longest targeting key", "on", false, of.FlattenedContext{of.TargetingKey: strings.Repeat("x", flags.MaxTargetingKeyBytes)}, answer{true, "on", of.StaticReason, ""}},
 		{"a targeting key that is no string", "on", false, of.FlattenedContext{of.TargetingKey: 7}, answer{false, "", of.ErrorReason, of.InvalidContextCode}},
 		{"attributes are nothing to native rules", "on", false, of.FlattenedContext{"x": make(chan int)}, answer{true, "on", of.StaticReason, ""}},
 	} {

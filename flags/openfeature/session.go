@@ -71,6 +71,19 @@ func (s *session) wait(ctx context.Context) error {
 	}
 }
 
+// over reports whether the session, if any, has ended.
+func (s *session) over() bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // learn changes the news and says that there are some.
 func (s *session) learn(change func(*news)) {
 	s.mu.Lock()
