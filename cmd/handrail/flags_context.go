@@ -25,6 +25,9 @@ func evaluationContext(id []string, attributes string) (flags.EvaluationContext,
 	if len(id) > 0 {
 		ec.TargetingKey = id[0]
 	}
+	if len(ec.TargetingKey) > flags.MaxTargetingKeyBytes {
+		return ec, fmt.Errorf("the ID is longer than %d bytes", flags.MaxTargetingKeyBytes)
+	}
 	if attributes == "" {
 		return ec, nil
 	}
@@ -41,6 +44,8 @@ func evaluationContext(id []string, attributes string) (flags.EvaluationContext,
 	switch {
 	case !ok:
 		return ec, errors.New("--context: targetingKey must be a string")
+	case len(key) > flags.MaxTargetingKeyBytes:
+		return ec, fmt.Errorf("--context: targetingKey is longer than %d bytes", flags.MaxTargetingKeyBytes)
 	case len(id) > 0 && id[0] != key:
 		return ec, errors.New("--context: its targetingKey is not the ID")
 	}

@@ -239,8 +239,13 @@ func (e explainer) variants() string {
 
 // expiry tells of one that the steps do not tell of.
 func (e explainer) expiry() string {
-	if e.Expired && (e.Rollout == nil || e.Definition.OnExpiry == flags.ExpiryKeep) {
-		return fmt.Sprintf("It ended on %s, which changes no answer. Its owner should remove it.", day(e.Definition.Expires))
+	custom := e.Rollout == nil
+	if !e.Expired || !custom && e.Definition.OnExpiry != flags.ExpiryKeep {
+		return ""
 	}
-	return ""
+	effect := "which changes no answer"
+	if custom {
+		effect = "which changes an answer only where its rules look at the time"
+	}
+	return fmt.Sprintf("It ended on %s, %s. Its owner should remove it.", day(e.Definition.Expires), effect)
 }

@@ -98,6 +98,25 @@ func FuzzIDs(f *testing.F) {
 	})
 }
 
+func TestAnIDIsOneThatAServerTakes(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("x", flags.MaxTargetingKeyBytes)
+	for _, id := range []string{"", "a", longest} {
+		for _, attributes := range []string{"", `{"targetingKey":"` + id + `"}`} {
+			if ec, err := evaluationContext([]string{id}, attributes); err != nil || ec.TargetingKey != id {
+				t.Errorf("%d bytes: %v", len(id), err)
+			}
+		}
+	}
+	if _, err := evaluationContext([]string{longest + "x"}, ""); err == nil || err.Error() != "the ID is longer than 512 bytes" {
+		t.Errorf("error %v", err)
+	}
+	_, err := evaluationContext(nil, `{"targetingKey":"`+longest+`x"}`)
+	if err == nil || err.Error() != "--context: targetingKey is longer than 512 bytes" {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestNumbersOfAContextAreKept(t *testing.T) {
 	t.Parallel()
 	got, err := parseAttributes(`{"big": 9007199254740993, "half": 0.5, "in": {"list": [1, "1", null, true, 1e3]}}`)
