@@ -13,3 +13,6 @@ var ReadEntries = readEntries
 
 // Key is where the definitions are.
 func (s *Source) Key() string { return s.key }
+
+// PollPause is how long Watch waits.
+func (s *Source) PollPause() time.Duration { return s.pollPause() }

@@ -2,6 +2,7 @@ package redisflags
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ func (s *Source) Watch(ctx context.Context, update func(flags.Document, error)) 
 	known := "" // what was delivered; nothing after a failure, so that it comes again
 	for {
 		r, err := s.read(ctx, known)
-		pause := s.poll*9/10 + jittered(s.poll/5)
+		pause := s.pollPause()
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -48,6 +49,11 @@ func (s *Source) Watch(ctx context.Context, update func(flags.Document, error)) 
 			return nil
 		}
 	}
+}
+
+// pollPause is PollInterval, give or take a tenth.
+func (s *Source) pollPause() time.Duration {
+	return s.poll*9/10 + rand.N(s.poll/5) //nolint:gosec // jitter
 }
 
 // listen wakes Watch up with each message, and each time that it can hear messages

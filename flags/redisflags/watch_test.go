@@ -411,3 +411,16 @@ func TestErrorsTellNoPassword(t *testing.T) {
 		t.Logf("%v", err)
 	}
 }
+
+func TestPollsComeATenthEarlyOrLateAtMost(t *testing.T) {
+	s := newSource(t, redisflags.Config{Client: connect(t, options("127.0.0.1:1")), PollInterval: time.Second})
+	least, most := time.Hour, time.Duration(0)
+	for range 10_000 {
+		pause := s.PollPause()
+		least, most = min(least, pause), max(most, pause)
+	}
+	// All of the range is used, to a twentieth of it.
+	if least < 900*time.Millisecond || least > 910*time.Millisecond || most >= 1100*time.Millisecond || most < 1090*time.Millisecond {
+		t.Errorf("%s to %s", least, most)
+	}
+}
