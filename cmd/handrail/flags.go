@@ -21,7 +21,7 @@ func (c *command) flagsCommand() *cobra.Command {
 flags.source of the configuration, else flags.yaml. What is wrong with them is
 told with file, line and column, and the exit code is 78.
 
-list, set and audit ask a running sidecar through its admin listener.`,
+list, set, import and audit ask a running sidecar through its admin listener.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()

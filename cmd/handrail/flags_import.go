@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"unicode/utf8"
 
@@ -102,10 +103,13 @@ func (c *command) readToImport(name string) (text []byte, err error) {
 	}
 	wrong := &flags.DefinitionError{File: shown}
 	switch {
-	case err != nil:
-		wrong.Reason = "cannot be read: " + err.Error()
-	case len(text) > flags.MaxFileBytes:
+	case errors.Is(err, filewatch.ErrTooLarge), len(text) > flags.MaxFileBytes:
 		wrong.Reason = fmt.Sprintf("is larger than %d MiB", flags.MaxFileBytes>>20)
+	case err != nil:
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the name stands before it
+		}
+		wrong.Reason = "cannot be read: " + err.Error()
 	case !utf8.Valid(text):
 		wrong.Reason = "is not UTF-8"
 	default:
