@@ -74,7 +74,7 @@ func TestFlagsAreChangedWholeByASidecarThatIsKilled(t *testing.T) {
 	if _, err := flags.Parse("f", data); err != nil || !strings.Contains(string(data), "# kept") {
 		t.Fatalf("%v\n%s", err, data)
 	}
-	lines, err := log.Verify()
+	lines, err := log.Verify(t.Context())
 	if err != nil || len(answered) == 0 {
 		t.Fatalf("%d lines, %v; %d changes", lines, err, len(answered))
 	}

@@ -382,17 +382,19 @@ func (a *flagAdmin) write(ctx context.Context, base string, set, next *flags.Set
 		e.What, e.Via, e.Source = flagaudit.Change, a.via, a.journal.source
 		e.ConfigurationBefore, e.ConfigurationAfter = base, next.Version()
 	}
-	n, err := a.journal.intend(set, entries)
+	n, err := a.journal.intend(ctx, set, entries)
 	if err != nil {
 		a.log.Error("the audit log of flags cannot be written, so that no flag is changed", "error", err)
 		return 0, &refusal{status: http.StatusServiceUnavailable, code: "audit_unavailable", detail: "the audit log in data_dir cannot be written, so that nothing was changed; the source can be changed by hand"}
 	}
+	inForce := a.client.Set()
 	if err := a.store(ctx, base, data, entries); err != nil {
-		if err := a.failed(ctx, n, entries, err); err != nil {
+		o := &openChange{n: n, entries: entries, next: next, load: a.writer.Load}
+		if err := a.failed(ctx, o, err); err != nil {
 			return 0, err
 		}
 	}
-	a.journal.made(next)
+	a.journal.made(next, inForce)
 	if err := a.client.Reload(ctx, next.Version()); err != nil && !errors.Is(err, flags.ErrConflict) {
 		a.log.Warn("a changed flag is not in force yet", "flag", entries[0].Flag, "flags", len(entries), "error", err)
 	}
@@ -401,28 +403,37 @@ func (a *flagAdmin) write(ctx context.Context, base string, set, next *flags.Set
 
 // failed finds out what became of a change whose write failed with cause: nil
 // when it was made all the same.
-func (a *flagAdmin) failed(ctx context.Context, n int64, entries []flagaudit.Entry, cause error) error {
-	e := &entries[0]
+func (a *flagAdmin) failed(ctx context.Context, o *openChange, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminPatience)
+	defer cancel()
+	e := &o.entries[0]
 	if !errors.Is(cause, flags.ErrConflict) && !errors.Is(cause, flags.ErrReadOnly) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminPatience)
-		defer cancel()
-		now, err := a.writer.Load(ctx)
-		switch {
-		case err == nil && flags.VersionOf(now.Data) == e.ConfigurationAfter:
+		version, err := versionIn(o.load(ctx))
+		if err == nil && version == e.ConfigurationAfter {
 			a.log.Warn("a flag was changed, but the write was not all well", "flag", e.Flag, "error", cause)
 			return nil
-		case err != nil && !errors.Is(err, redisflags.ErrMissing):
-			// The line stays: who finds the change in the source tells so.
-			a.log.Error("it is not known whether a flag was changed", "flag", e.Flag, "n", n, "error", cause)
-			return &refusal{status: http.StatusServiceUnavailable, code: "outcome_unknown",
-				detail: "the definitions can be neither written nor read, so that it is not known whether they were changed: " + cause.Error()}
+		}
+		if err != nil || version != e.ConfigurationBefore {
+			return a.unknown(ctx, o, cause)
 		}
 	}
-	if err := a.journal.undo(n, entries, cause); err != nil {
-		a.log.Error("the audit log of flags tells of a change that was not made", "n", n, "error", err)
+	if err := a.journal.undo(ctx, o.n, o.entries, withoutQuote(cause)); err != nil {
+		a.log.Error("the audit log of flags tells of a change that was not made", "n", o.n, "error", err)
+		o.notMade = withoutQuote(cause)
+		_ = a.journal.leave(ctx, o, cause) // it is tried again
 	}
 	if errors.Is(cause, flags.ErrReadOnly) {
 		return &refusal{status: http.StatusConflict, code: "source_read_only", detail: strings.TrimPrefix(cause.Error(), "flags: ")}
 	}
 	return cause
+}
+
+// unknown answers a change of which nobody can tell yet whether it was made.
+func (a *flagAdmin) unknown(ctx context.Context, o *openChange, cause error) error {
+	a.log.Error("it is not known whether a flag was changed", "flag", o.entries[0].Flag, "n", o.n, "error", cause)
+	if err := a.journal.leave(ctx, o, cause); err != nil {
+		a.log.Error("the audit log of flags does not tell that it is not known whether a change was made", "n", o.n, "error", err)
+	}
+	return &refusal{status: http.StatusServiceUnavailable, code: "outcome_unknown",
+		detail: "the definitions could not be written, and it is not known whether they were changed all the same: the audit log tells when they can be read: " + cause.Error()}
 }

@@ -169,7 +169,7 @@ func TestAFlagIsChangedAtOnce(t *testing.T) {
 	if len(entries) != 4 || entries[3].Actor != "ann" || entries[3].Via != "token" || string(entries[3].After) == "" || entries[0].ConfigurationAfter != flags.VersionOf([]byte(d.content(t))) {
 		t.Errorf("audit: %+v", entries)
 	}
-	if n, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(); n != 4 || err != nil {
+	if n, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(t.Context()); n != 4 || err != nil {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }
@@ -350,7 +350,7 @@ func TestTheAuditLogIsMadeTrueAtTheStart(t *testing.T) {
 		t.Run(tt.rule, func(t *testing.T) {
 			dir := t.TempDir()
 			log := flagaudit.New(filepath.Join(dir, "handrail-data"), 0)
-			if _, err := log.Append(flagaudit.Entry{What: tt.what, Flag: "new-checkout", ConfigurationBefore: tt.before, ConfigurationAfter: tt.after}); err != nil {
+			if _, err := log.Append(t.Context(), flagaudit.Entry{What: tt.what, Flag: "new-checkout", ConfigurationBefore: tt.before, ConfigurationAfter: tt.after}); err != nil {
 				t.Fatal(err)
 			}
 			d := flagDeskIn(t, dir, flagFile)
@@ -449,7 +449,7 @@ func TestAChangeIsMadeOnWhatOthersWrote(t *testing.T) {
 	if len(a.AllowList) != made || len(b.AllowList) != written || made == 0 {
 		t.Errorf("%d of %d changes, %d of %d of others", len(a.AllowList), made, len(b.AllowList), written)
 	}
-	if _, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(); err != nil {
+	if _, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
 	t.Logf("%d changes amid %d of others", made, written)

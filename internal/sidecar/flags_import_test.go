@@ -138,7 +138,7 @@ func TestTheLargestImport(t *testing.T) {
 		t.Fatalf("%d %.300s", status, answer)
 	}
 	t.Logf("after %v", time.Since(begun).Round(time.Millisecond))
-	if n, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(); n != flags.MaxFlags || err != nil {
+	if n, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(t.Context()); n != flags.MaxFlags || err != nil {
 		t.Errorf("%d lines of the audit log, %v", n, err)
 	}
 	if status, _, answer := d.importing(t, flagFile, ""); status != 409 || !strings.Contains(answer, "too_many_flags") {
@@ -188,7 +188,7 @@ func TestWhatAnImportMakesOfAFile(t *testing.T) {
 			if got := d.content(t); got != want {
 				t.Errorf("the file is\n%.1000s", got)
 			}
-			if n, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(); n != lines || err != nil {
+			if n, err := flagaudit.New(filepath.Join(d.dir, "handrail-data"), 0).Verify(t.Context()); n != lines || err != nil {
 				t.Errorf("%d lines of the audit log for %d flags, %v", n, lines, err)
 			}
 		})
@@ -260,7 +260,7 @@ func TestAnImportThatBrokeOffIsTakenBack(t *testing.T) {
 	for i := range several {
 		entries = append(entries, flagaudit.Entry{What: flagaudit.Change, Flag: fmt.Sprint(i), ConfigurationBefore: now, ConfigurationAfter: other})
 	}
-	if _, err := log.Append(entries...); err != nil {
+	if _, err := log.Append(t.Context(), entries...); err != nil {
 		t.Fatal(err)
 	}
 	d := flagDeskIn(t, dir, flagFile)

@@ -8,6 +8,7 @@ package flagaudit
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -32,16 +33,24 @@ const (
 	kept            = 4        // files beside the one that is written
 	maxDefinition   = 24 << 10 // of before and after, so that a line has less than 64 KiB
 	tailBytes       = 1 << 20  // in which the last line is looked for
+	lockEvery       = 10 * time.Millisecond
 	timeForm        = "2006-01-02T15:04:05.000Z"
 )
 
 // What a line tells.
 const (
 	// Change is about to be made: the line is written first. It was made unless
-	// a NotMade follows.
+	// a NotMade or an Unknown follows.
 	Change = "change"
 	// NotMade takes back the Change whose N is Of.
 	NotMade = "not_made"
+	// Unknown: the source could be neither written nor read, so that nobody can
+	// tell whether the Change whose N is Of, and those of the same request behind
+	// it, were made. A Made, or a NotMade for each, follows when the source has the
+	// definitions after or before them; none does when it has others by then.
+	Unknown = "unknown"
+	// Made says of an Unknown that its changes were made.
+	Made = "made"
 	// Seen was found in the source: made there by somebody else.
 	Seen = "seen"
 )
@@ -97,11 +106,12 @@ func (l *Log) path(i int) string {
 }
 
 // Append writes lines and returns the number of the first. They are durable, all
-// of them, when it returns nil.
-func (l *Log) Append(entries ...Entry) (first int64, err error) {
+// of them, when it returns nil. It waits for other processes that write, until
+// ctx ends.
+func (l *Log) Append(ctx context.Context, entries ...Entry) (first int64, err error) {
 	err = os.MkdirAll(l.dir, 0o700)
 	for again := true; again && err == nil; {
-		first, again, err = l.append(entries)
+		first, again, err = l.append(ctx, entries)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("flag audit: %w", err)
@@ -111,8 +121,8 @@ func (l *Log) Append(entries ...Entry) (first int64, err error) {
 
 // append writes lines to the newest file, or sets it aside and says that they
 // are to be appended again: another process may be the first in the next file.
-func (l *Log) append(entries []Entry) (first int64, again bool, err error) {
-	file, err := l.open()
+func (l *Log) append(ctx context.Context, entries []Entry) (first int64, again bool, err error) {
+	file, err := l.open(ctx)
 	if err != nil {
 		return 0, false, err
 	}
@@ -183,13 +193,13 @@ func sum(data []byte) string {
 }
 
 // open opens and locks the newest file. The lock ends when it is closed.
-func (l *Log) open() (*os.File, error) {
+func (l *Log) open(ctx context.Context) (*os.File, error) {
 	for {
 		file, err := os.OpenFile(l.path(0), os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, err
 		}
-		if err := lock(file); err != nil {
+		if err := lock(ctx, file); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
 		opened, err := file.Stat()
@@ -213,10 +223,20 @@ func (l *Log) open() (*os.File, error) {
 	}
 }
 
-func lock(file *os.File) error {
+// lock waits until no other process has the file. One that was stopped may hold
+// it for as long as it likes.
+func lock(ctx context.Context, file *os.File) error {
+	ticker := time.NewTicker(lockEvery)
+	defer ticker.Stop()
 	for {
-		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another process holds %s: %w", Name, ctx.Err())
+		case <-ticker.C:
 		}
 	}
 }

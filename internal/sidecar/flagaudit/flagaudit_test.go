@@ -1,6 +1,7 @@
 package flagaudit_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
 )
@@ -29,7 +32,7 @@ func must(t *testing.T, err error) {
 
 func appendTo(t *testing.T, l *flagaudit.Log, entries ...flagaudit.Entry) int64 {
 	t.Helper()
-	n, err := l.Append(entries...)
+	n, err := l.Append(t.Context(), entries...)
 	must(t, err)
 	return n
 }
@@ -66,7 +69,7 @@ func TestLinesFollowOnEachOther(t *testing.T) {
 	if got := numbers(t, l, 2, 2); !slices.Equal(got, []int64{1}) {
 		t.Errorf("before 2: %v", got)
 	}
-	if n, err := l.Verify(); n != 3 || err != nil {
+	if n, err := l.Verify(t.Context()); n != 3 || err != nil {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }
@@ -90,7 +93,7 @@ func TestARemovedOrAlteredLineShows(t *testing.T) {
 		data, err := os.ReadFile(path)
 		must(t, err)
 		must(t, os.WriteFile(path, []byte(strings.Join(tamper(strings.SplitAfter(string(data), "\n")), "")), 0o600))
-		_, err = l.Verify()
+		_, err = l.Verify(t.Context())
 		if e, ok := errors.AsType[*flagaudit.ChainError](err); !ok || e.Line > 3 {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -112,7 +115,7 @@ func TestALineThatBrokeOffHarmsNoOther(t *testing.T) {
 	if got := numbers(t, l, 0, 10); !slices.Equal(got, []int64{2, 1}) {
 		t.Errorf("lines %v", got)
 	}
-	if _, err := l.Verify(); err != nil {
+	if _, err := l.Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -141,7 +144,7 @@ func TestFilesAreSetAsideAndTheChainGoesOn(t *testing.T) {
 			t.Fatalf("lines %v", all)
 		}
 	}
-	if n, err := l.Verify(); err != nil || n != len(all) || n < 5 {
+	if n, err := l.Verify(t.Context()); err != nil || n != len(all) || n < 5 {
 		t.Errorf("%d lines of %d, %v", n, len(all), err)
 	}
 }
@@ -153,14 +156,14 @@ func TestManyWritersMakeOneChain(t *testing.T) {
 		wg.Go(func() {
 			l := flagaudit.New(dir, 20_000) // as of a process of its own
 			for range 20 {
-				if _, err := l.Append(entry("a")); err != nil {
+				if _, err := l.Append(t.Context(), entry("a")); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if n, err := flagaudit.New(dir, 0).Verify(); n != 160 || err != nil {
+	if n, err := flagaudit.New(dir, 0).Verify(t.Context()); n != 160 || err != nil {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }
@@ -168,12 +171,12 @@ func TestManyWritersMakeOneChain(t *testing.T) {
 func TestWhatCannotBeWrittenIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
-	if _, err := flagaudit.New(file, 0).Append(entry("a")); err == nil {
+	if _, err := flagaudit.New(file, 0).Append(t.Context(), entry("a")); err == nil {
 		t.Error("a folder that is a file")
 	}
 	dir := t.TempDir()
 	must(t, os.Symlink(file, filepath.Join(dir, flagaudit.Name)))
-	if _, err := flagaudit.New(dir, 0).Append(entry("a")); err == nil {
+	if _, err := flagaudit.New(dir, 0).Append(t.Context(), entry("a")); err == nil {
 		t.Error("a symbolic link is followed")
 	}
 }
@@ -188,4 +191,56 @@ func TestALongDefinitionIsItsSum(t *testing.T) {
 	if got := string(entries[0].After); !strings.HasPrefix(got, `{"sha256":"`) || !strings.HasSuffix(got, `","bytes":70012}`) {
 		t.Errorf("%.100s", got)
 	}
+}
+
+// Another process that was stopped while it wrote holds up nobody for longer than
+// they wait.
+func TestWhoeverWaitsForTheLogWaitsNoLongerThanItsContext(t *testing.T) {
+	dir := t.TempDir()
+	l := flagaudit.New(dir, 0)
+	appendTo(t, l, entry("a"))
+	other, err := os.Open(filepath.Join(dir, flagaudit.Name))
+	must(t, err)
+	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.Append(ctx, entry("b")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("append: %v", err)
+	}
+	if _, err := l.Verify(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("verify: %v", err)
+	}
+	must(t, other.Close())
+	if n := appendTo(t, l, entry("c")); n != 2 {
+		t.Errorf("number %d", n)
+	}
+}
+
+// Files that are set aside meanwhile do not look like ones that were removed.
+func TestALogThatIsWrittenMeanwhileIsVerified(t *testing.T) {
+	dir := t.TempDir()
+	l := flagaudit.New(dir, 2000)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := l.Append(t.Context(), entry("a")); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for range 200 {
+		if _, err := l.Verify(t.Context()); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
 }
