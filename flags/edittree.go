@@ -49,6 +49,9 @@ const errBroken = "has a form that is not followed here"
 type yamlReader struct {
 	data  []byte
 	lines []int // where each line begins
+
+	last   place // that offset was asked for last; nodes come from left to right
+	lastAt int
 }
 
 // readYAML is the root of data, which was parsed already.
@@ -72,11 +75,15 @@ func (r *yamlReader) offset(line, column int) int {
 	if line < 1 || line > len(r.lines) {
 		return len(r.data)
 	}
-	at := r.lines[line-1]
-	for ; column > 1 && at < len(r.data); column-- {
+	at, from := r.lines[line-1], 1
+	if line == r.last.line && column >= r.last.column {
+		at, from = r.lastAt, r.last.column
+	}
+	for ; from < column && at < len(r.data); from++ {
 		_, size := utf8.DecodeRune(r.data[at:])
 		at += size
 	}
+	r.last, r.lastAt = place{line, column}, at
 	return at
 }
 

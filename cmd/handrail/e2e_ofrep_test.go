@@ -123,8 +123,13 @@ func TestFlagsAreEvaluatedForWhoMayAsk(t *testing.T) {
 		{"nothing on the public listener by default", "", true, "/on", nil, 404},
 		{"a public flag", "public: true", true, "/on", nil, 200},
 		{"a flag that is not public", "public: true", true, "/color", nil, 404},
-		{"a public flag, with tokens and none", "public: true, tokens: [" + ofrepToken + "]", true, "/on", nil, 401},
-		{"a public flag, with a token", "public: true, tokens: [" + ofrepToken + "]", true, "/on", []string{"Authorization", "Bearer " + ofrepToken}, 200},
+		{"a page on this machine", "", false, "/color", []string{"Origin", "http://127.0.0.1:3000"}, 403},
+		{"a page with a token", "", false, "/color", []string{"Origin", "http://127.0.0.1:3000", "Authorization", "Bearer " + adminToken}, 200},
+		{"the admin listener's tokens are not the public one's", "public: true, tokens: [" + ofrepToken + "]", true, "/on", nil, 200},
+		{"the public one's token is not the admin listener's", "public: true, public_tokens: [" + ofrepToken + "]", false, "/color", []string{"X-API-Key", ofrepToken}, 401},
+		{"a wrong bearer beside a right key", "tokens: [" + ofrepToken + "]", false, "/color", []string{"Authorization", "Bearer wrong", "X-API-Key", ofrepToken}, 200},
+		{"a public flag, with tokens and none", "public: true, public_tokens: [" + ofrepToken + "]", true, "/on", nil, 401},
+		{"a public flag, with a token", "public: true, public_tokens: [" + ofrepToken + "]", true, "/on", []string{"Authorization", "Bearer " + ofrepToken}, 200},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()

@@ -62,7 +62,7 @@ func (s *Sidecar) adminHandler(c AdminConfig) http.Handler {
 		case !localHost(r.Host):
 			// A web page that rebinds its name to 127.0.0.1 sends its own name.
 			httpx.WriteError(w, r, http.StatusForbidden, "forbidden_host")
-		case needsToken(r):
+		case needsToken(r), isOFREP(r.URL.Path) && fromPage(r):
 			httpx.WriteError(w, r, http.StatusForbidden, "token_required")
 		default:
 			mux.ServeHTTP(w, r)

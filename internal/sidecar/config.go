@@ -168,8 +168,9 @@ type FlagsConfig struct {
 // OFREPConfig says who may evaluate flags by the OpenFeature Remote Evaluation
 // Protocol, beside whoever may use the admin listener.
 type OFREPConfig struct {
-	Public bool     `yaml:"public"` // on the public listener, flags marked public
-	Tokens []string `yaml:"tokens"` // that the admin listener takes for it, and the public one asks for
+	Tokens       []string `yaml:"tokens"`        // that the admin listener takes for it
+	Public       bool     `yaml:"public"`        // on the public listener, flags marked public
+	PublicTokens []string `yaml:"public_tokens"` // that the public listener asks for; none: everybody may ask
 }
 
 // RouteConfig hides paths behind a flag.

@@ -109,7 +109,7 @@ flags:
   interval: 10s
   targeting_key: cookie:uid
   anonymous_cookie: visitor
-  ofrep: {public: true, tokens: [0123456789abcdef]}
+  ofrep: {public: true, tokens: [0123456789abcdef], public_tokens: [fedcba9876543210]}
   inject: true
   routes: [{flag: new, paths: [/v2], exact: false, otherwise: 404}]
 health:
@@ -292,6 +292,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"an anonymous cookie that is the app's", "flags: {source: '', anonymous_cookie: uid}", `flags.anonymous_cookie: must not be the cookie of flags.targeting_key`},
 		{"an anonymous cookie that is none", "flags: {source: '', anonymous_cookie: 'a b'}", `flags.anonymous_cookie: is not the name of a cookie`},
 		{"a short token for evaluation", "flags: {source: '', ofrep: {tokens: [short]}}", `flags.ofrep.tokens[0]: must be at least 16 bytes long`},
+		{"one token for both listeners", "flags: {source: '', ofrep: {tokens: [0123456789abcdef], public_tokens: [0123456789abcdef]}}", `flags.ofrep.public_tokens[0]: is one of flags.ofrep.tokens`},
 		{"a token for a file", "flags: {source: '', token: x}", `flags.token: is for a source that is an https URL`},
 		{"flags in Redis without Redis", "flags: {source: redis}", `flags.source: redis needs the key redis`},
 		{"routes without flags", "flags: {source: '', routes: [{flag: a, paths: [/a]}]}", `flags.routes: need flags.source`},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,9 +91,14 @@ func (l *loader) checkVisitors(client *flags.Client) {
 			l.problem("flags.anonymous_cookie", "must not be the cookie of flags.targeting_key: that one is the app's")
 		}
 	}
-	for i, token := range l.Flags.OFREP.Tokens {
-		if !isToken(token) {
-			l.problem("flags.ofrep.tokens["+strconv.Itoa(i)+"]", "%s", tokenForm)
+	for key, tokens := range map[string][]string{"tokens": l.Flags.OFREP.Tokens, "public_tokens": l.Flags.OFREP.PublicTokens} {
+		for i, token := range tokens {
+			if !isToken(token) {
+				l.problem("flags.ofrep."+key+"["+strconv.Itoa(i)+"]", "%s", tokenForm)
+			}
+			if key == "public_tokens" && slices.Contains(l.Flags.OFREP.Tokens, token) {
+				l.problem("flags.ofrep.public_tokens["+strconv.Itoa(i)+"]", "is one of flags.ofrep.tokens, which let in for all flags")
+			}
 		}
 	}
 }

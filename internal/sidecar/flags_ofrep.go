@@ -20,7 +20,7 @@ func (s *Sidecar) withOFREP(l *Loaded, next http.Handler) (http.Handler, error) 
 	if s.flags == nil || !l.Flags.OFREP.Public {
 		return next, nil
 	}
-	answer, err := ofrep.New(ofrep.Config{Client: s.flags, PublicOnly: true, Tokens: l.Flags.OFREP.Tokens})
+	answer, err := ofrep.New(ofrep.Config{Client: s.flags, PublicOnly: true, Tokens: l.Flags.OFREP.PublicTokens})
 	if err != nil {
 		return nil, err
 	}
@@ -48,18 +48,27 @@ func (s *Sidecar) adminOFREP() http.Handler {
 }
 
 // ofrepToken reports whether a request for flags brings a token, as bearer or
-// X-API-Key, and whether it is one that lets in for flags.
+// X-API-Key, and whether one that it brings lets in for flags.
 func (s *Sidecar) ofrepToken(r *http.Request, adminToken string) (sent, right bool) {
 	if !isOFREP(r.URL.Path) {
 		return false, false
 	}
-	token, sent := bearerToken(r)
-	if keys := r.Header["X-Api-Key"]; !sent && len(keys) == 1 {
-		token, sent = keys[0], true
+	known := append([]string{adminToken}, s.current.Load().loaded.Flags.OFREP.Tokens...)
+	judge := func(token string) {
+		sent = true
+		for _, k := range known {
+			right = sameToken(token, k) || right
+		}
 	}
-	right = sameToken(token, adminToken)
-	for _, t := range s.current.Load().loaded.Flags.OFREP.Tokens {
-		right = sameToken(token, t) || right
+	if token, ok := bearerToken(r); ok {
+		judge(token)
 	}
-	return sent, sent && right
+	for _, key := range r.Header["X-Api-Key"] {
+		judge(key)
+	}
+	return sent, right
 }
+
+// fromPage reports whether a page in a browser asks, which is no program of an
+// operator's.
+func fromPage(r *http.Request) bool { return r.Header["Origin"] != nil }

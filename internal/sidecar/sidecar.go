@@ -197,7 +197,7 @@ func (r redisLog) Printf(ctx context.Context, format string, args ...any) {
 // secrets are the values that must not leave through an error report.
 func (c *Config) secrets() []string {
 	out := []string{c.KeySecret, c.Admin.Token, c.Redis, c.Database, c.Observe.Sentry.DSN}
-	out = append(append(out, c.Flags.Token), c.Flags.OFREP.Tokens...)
+	out = append(append(append(out, c.Flags.Token), c.Flags.OFREP.Tokens...), c.Flags.OFREP.PublicTokens...)
 	for _, w := range c.Webhooks {
 		out = append(out, w.Secrets...)
 	}
