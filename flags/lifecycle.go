@@ -38,24 +38,9 @@ func (s *Set) Expiries() []Expiry {
 // expired flag is to be cleaned up, and no failure: it goes on by its OnExpiry.
 func (s *Set) Expired(now time.Time) []Expiry {
 	all := s.Expiries()
-	return all[:expiredBefore(all, now)]
-}
-
-// Expiring returns the flags that have not expired at now, but will have when
-// within has passed, as Expiries does.
-func (s *Set) Expiring(now time.Time, within time.Duration) []Expiry {
-	all := s.Expiries()
-	from := expiredBefore(all, now)
-	return all[from:max(from, expiredBefore(all, now.Add(within)))]
-}
-
-// expiredBefore is how many of all have expired at now.
-func expiredBefore(all []Expiry, now time.Time) int {
-	n, _ := slices.BinarySearchFunc(all, now, func(e Expiry, now time.Time) int {
-		if e.Expired(now) {
-			return -1
-		}
-		return 1
-	})
-	return n
+	n := slices.IndexFunc(all, func(e Expiry) bool { return !e.Expired(now) })
+	if n < 0 {
+		n = len(all)
+	}
+	return all[:n]
 }

@@ -124,5 +124,5 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		}
 		wait = at.Sub(now)
 	}
-	return min(max(wait, 0), MaxRetryAfter)
+	return min(max(wait, 0), maxRetryAfter)
 }

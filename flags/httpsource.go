@@ -15,17 +15,13 @@ import (
 )
 
 const (
-	// DefaultHTTPInterval is how often a source asks its server.
-	DefaultHTTPInterval = 10 * time.Second
-	// DefaultHTTPTimeout bounds a request with its redirects and its body.
-	DefaultHTTPTimeout = 10 * time.Second
-	// MaxRetryAfter is the longest pause that a server can ask for.
-	MaxRetryAfter = time.Hour
-
-	minHTTPInterval = time.Second
-	firstHTTPPause  = time.Second
-	lastHTTPPause   = time.Minute
-	maxRedirects    = 5
+	defaultHTTPInterval = 10 * time.Second
+	defaultHTTPTimeout  = 10 * time.Second
+	minHTTPInterval     = time.Second
+	firstHTTPPause      = time.Second
+	lastHTTPPause       = time.Minute
+	maxRetryAfter       = time.Hour // the longest pause that a server can ask for
+	maxRedirects        = 5
 )
 
 // HTTPConfig makes a Source of definitions that a web server holds.
@@ -36,11 +32,11 @@ type HTTPConfig struct {
 	URL string
 
 	// Interval between two requests, give or take a tenth of it. At least one
-	// second. Zero means DefaultHTTPInterval.
+	// second. Zero means 10 seconds.
 	Interval time.Duration
 
-	// Timeout bounds a request with its redirects and its body. Zero means
-	// DefaultHTTPTimeout.
+	// Timeout bounds a request with its redirects and its body. Zero means 10
+	// seconds.
 	Timeout time.Duration
 
 	// Token is sent as "Authorization: Bearer TOKEN". Empty: none.
@@ -64,7 +60,7 @@ type HTTPConfig struct {
 // so that a server which knows them has little to do. After a failure, any status
 // but 200 and 304 is one, it asks again after a second, then ever more rarely
 // until once a minute or Interval, whichever is longer, and after Retry-After
-// where the server asks for that, up to MaxRetryAfter.
+// where the server asks for that, up to an hour.
 //
 // Redirects are followed on the same scheme, host and port only. A body may be
 // compressed with gzip; it has at most MaxFileBytes, after decompression too. One
@@ -75,10 +71,10 @@ type HTTPConfig struct {
 func HTTP(cfg HTTPConfig) (Source, error) {
 	s := &httpSource{interval: cfg.Interval, timeout: cfg.Timeout, header: cfg.Header.Clone(), own: cfg.Client == nil}
 	if s.interval == 0 {
-		s.interval = DefaultHTTPInterval
+		s.interval = defaultHTTPInterval
 	}
 	if s.timeout == 0 {
-		s.timeout = DefaultHTTPTimeout
+		s.timeout = defaultHTTPTimeout
 	}
 	if s.header == nil {
 		s.header = http.Header{}
@@ -138,7 +134,7 @@ func (cfg *HTTPConfig) checkHeader(bad func(field, value, reason string)) {
 	for name, values := range cfg.Header {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
-		case !headerName(name):
+		case !validToken(name):
 			bad("Header", shorten(name), "is not the name of a header")
 		case canonical == "Accept-Encoding", canonical == "Range", canonical == "Host",
 			canonical == "Content-Length", canonical == "Transfer-Encoding", canonical == "Connection",
@@ -157,12 +153,6 @@ func (cfg *HTTPConfig) checkHeader(bad func(field, value, reason string)) {
 
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
-func headerName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
 }
 
 func loopback(host string) bool {
@@ -187,7 +177,7 @@ func newHTTPClient(given *http.Client) *http.Client {
 			ForceAttemptHTTP2:      true,
 			MaxIdleConns:           1,
 			IdleConnTimeout:        90 * time.Second,
-			TLSHandshakeTimeout:    DefaultHTTPTimeout,
+			TLSHandshakeTimeout:    defaultHTTPTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 		}
 	}
