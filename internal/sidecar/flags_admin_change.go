@@ -220,23 +220,26 @@ func readActor(r *http.Request) (string, *refusal) {
 	return actor, nil
 }
 
-// change makes a change, one at a time. Others may write to the source meanwhile:
-// then it is tried again on what they wrote, where the precondition still holds.
 func (a *flagAdmin) change(ctx context.Context, c *flagChange) (FlagChanged, error) {
+	return changed(ctx, a, func() (FlagChanged, error) { return a.attempt(ctx, c) })
+}
+
+// changed is what attempt makes of the definitions, one change at a time. Others
+// may write to the source meanwhile: then it is tried again on what they wrote.
+func changed[T any](ctx context.Context, a *flagAdmin, attempt func() (T, error)) (out T, err error) {
 	if refused := a.writable(); refused != nil {
-		return FlagChanged{}, refused
+		return out, refused
 	}
 	if err := a.journal.begin(ctx); err != nil {
-		return FlagChanged{}, err
+		return out, err
 	}
 	defer a.journal.end()
 	for range flagAttempts {
-		out, err := a.attempt(ctx, c)
-		if !errors.Is(err, flags.ErrConflict) {
+		if out, err = attempt(); !errors.Is(err, flags.ErrConflict) {
 			return out, err
 		}
 	}
-	return FlagChanged{}, &refusal{status: http.StatusConflict, code: "source_busy", detail: "others keep changing the definitions: try again"}
+	return out, &refusal{status: http.StatusConflict, code: "source_busy", detail: "others keep changing the definitions: try again"}
 }
 
 func (a *flagAdmin) attempt(ctx context.Context, c *flagChange) (FlagChanged, error) {

@@ -106,7 +106,7 @@ func (a *flagAdmin) importFlags(w http.ResponseWriter, r *http.Request) {
 	// A client that goes away does not break it off in the middle.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), flagPatience)
 	defer cancel()
-	out, err := a.take(ctx, &c)
+	out, err := changed(ctx, a, func() (FlagsImported, error) { return a.attemptImport(ctx, &c) })
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		refused.write(w)
 		return
@@ -149,25 +149,7 @@ func (c *flagImport) read(body []byte) error {
 	return nil
 }
 
-// take imports: all of it in one write, or nothing. Others may write to the
-// source meanwhile: then it is tried again on what they wrote.
-func (a *flagAdmin) take(ctx context.Context, c *flagImport) (FlagsImported, error) {
-	if refused := a.writable(); refused != nil {
-		return FlagsImported{}, refused
-	}
-	if err := a.journal.begin(ctx); err != nil {
-		return FlagsImported{}, err
-	}
-	defer a.journal.end()
-	for range flagAttempts {
-		out, err := a.attemptImport(ctx, c)
-		if !errors.Is(err, flags.ErrConflict) {
-			return out, err
-		}
-	}
-	return FlagsImported{}, &refusal{status: http.StatusConflict, code: "source_busy", detail: "others keep changing the definitions: try again"}
-}
-
+// attemptImport imports: all of it in one write, or nothing.
 func (a *flagAdmin) attemptImport(ctx context.Context, c *flagImport) (FlagsImported, error) {
 	doc, err := a.writer.Load(ctx)
 	base, set := flags.VersionOf(doc.Data), &flags.Set{}
