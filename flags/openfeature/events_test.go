@@ -274,20 +274,27 @@ func (s *stubborn) Watch(context.Context, func(flags.Document, error)) error {
 	return nil
 }
 
+// clinging is a provider, after Init, that runs a client on a stubborn source.
+func clinging(t *testing.T) (*stubborn, *flags.Client, *openfeature.Provider) {
+	t.Helper()
+	s := &stubborn{source{first: percent(0)}, make(chan struct{})}
+	c, err := flags.New(t.Context(), flags.Config{Source: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := openfeature.NewProvider(c, openfeature.Config{Run: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Init(of.EvaluationContext{}); err != nil {
+		t.Fatal(err)
+	}
+	return s, c, p
+}
+
 func TestShutdownAndInitWaitNoLongerThanTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stubborn{source{first: percent(0)}, make(chan struct{})}
-		c, err := flags.New(t.Context(), flags.Config{Source: s})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := openfeature.NewProvider(c, openfeature.Config{Run: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Init(of.EvaluationContext{}); err != nil {
-			t.Fatal(err)
-		}
+		s, _, p := clinging(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := p.ShutdownWithContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -305,18 +312,7 @@ func TestShutdownAndInitWaitNoLongerThanTheirContext(t *testing.T) {
 // ends it too.
 func TestShutdownDoesNotWaitForAnInitThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stubborn{source{first: percent(0)}, make(chan struct{})}
-		c, err := flags.New(t.Context(), flags.Config{Source: s})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := openfeature.NewProvider(c, openfeature.Config{Run: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Init(of.EvaluationContext{}); err != nil {
-			t.Fatal(err)
-		}
+		s, c, p := clinging(t)
 		shutdown := func() {
 			t.Helper()
 			began := time.Now()
