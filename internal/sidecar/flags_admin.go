@@ -7,12 +7,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/handrail-go/handrail/flags"
-	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
 )
 
 // Where the admin listener tells of flags and takes changes. The key of a flag
@@ -20,6 +19,8 @@ import (
 const (
 	FlagsPath      = "/api/v1/flags"
 	FlagsAuditPath = "/api/v1/flags-audit"
+	// FlagsVerifyPath tells whether the audit log is as it was written.
+	FlagsVerifyPath = FlagsAuditPath + "/verify"
 	// FlagsImportPath takes a whole file of definitions.
 	FlagsImportPath = "/api/v1/flags-import"
 	// ActorHeader says who makes a change, for the audit log.
@@ -100,21 +101,6 @@ func (f *FlagChanged) Check() error {
 	return nil
 }
 
-// FlagsAudit is a page of the audit log, the newest line first.
-type FlagsAudit struct {
-	Entries []flagaudit.Entry `json:"entries"`
-	// Before asks for the next page; 0 with the last.
-	Before int64 `json:"before,omitempty"`
-}
-
-// Check implements adminclient.Checker.
-func (f *FlagsAudit) Check() error {
-	if f.Entries == nil {
-		return errNoAnswer
-	}
-	return nil
-}
-
 var errNoAnswer = errors.New("it lacks what such an answer has")
 
 // A flagAdmin answers operators about flags.
@@ -140,7 +126,8 @@ func (a *flagAdmin) register(mux *http.ServeMux) {
 	const one = FlagsPath + "/{key...}"
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET " + FlagsPath: a.list, "GET " + one: a.show, "GET " + FlagsAuditPath: a.audit,
-		"PUT " + one: a.put, "PATCH " + one: a.patch, "DELETE " + one: a.delete,
+		"GET " + FlagsVerifyPath: a.verify,
+		"PUT " + one:             a.put, "PATCH " + one: a.patch, "DELETE " + one: a.delete,
 		"POST " + FlagsImportPath: a.importFlags,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +143,7 @@ func (a *flagAdmin) register(mux *http.ServeMux) {
 func (a *flagAdmin) list(w http.ResponseWriter, _ *http.Request) {
 	set := a.client.Set()
 	out := Flags{
-		Source: a.journal.source, Configuration: set.Version(), Writable: a.writable() == nil,
+		Source: a.journal.source, Configuration: set.Version(), Writable: a.writable() == nil && native(set),
 		Warnings: set.Warnings(), Flags: make([]FlagState, 0, set.Len()),
 	}
 	if err := a.client.Err(); err != nil {
@@ -177,6 +164,11 @@ func (a *flagAdmin) show(w http.ResponseWriter, r *http.Request) {
 	state := flagState(set, key, time.Now())
 	w.Header().Set("ETag", quoted(state.Version))
 	writeJSON(w, http.StatusOK, state)
+}
+
+// native reports whether all of a set is in the format that is changed here.
+func native(set *flags.Set) bool {
+	return !slices.ContainsFunc(set.Keys(), func(key string) bool { return !set.Native(key) })
 }
 
 // flagState is a flag of set as it is at now.
@@ -218,32 +210,3 @@ func flagVersion(settings []byte) string {
 }
 
 func quoted(version string) string { return `"` + version + `"` }
-
-// audit serves a page of the audit log.
-func (a *flagAdmin) audit(w http.ResponseWriter, r *http.Request) {
-	in, ok := queryOf(r, "before", "limit")
-	limit, before := defaultPage, int64(0)
-	var err error
-	if ok && in["limit"] != "" {
-		limit, err = strconv.Atoi(in["limit"])
-		ok = err == nil && limit >= 1 && limit <= 1000
-	}
-	if ok && in["before"] != "" {
-		before, err = strconv.ParseInt(in["before"], 10, 64)
-		ok = err == nil && before >= 1
-	}
-	if !ok {
-		writeDetail(w, http.StatusBadRequest, "bad_request", "before (a number of a line) and limit (1 to 1000) can be asked for, each once")
-		return
-	}
-	out := FlagsAudit{}
-	if out.Entries, err = a.journal.log.Read(before, limit); err != nil {
-		a.log.Error("the audit log of flags cannot be read", "error", err)
-		writeDetail(w, http.StatusServiceUnavailable, "audit_unavailable", "the audit log cannot be read")
-		return
-	}
-	if n := len(out.Entries); n > 0 && out.Entries[n-1].N > 1 {
-		out.Before = out.Entries[n-1].N
-	}
-	writeJSON(w, http.StatusOK, out)
-}

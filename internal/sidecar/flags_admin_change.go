@@ -13,7 +13,6 @@ import (
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/flags/redisflags"
-	"github.com/handrail-go/handrail/internal/httpx"
 	"github.com/handrail-go/handrail/internal/sidecar/flagaudit"
 )
 
@@ -66,45 +65,16 @@ func (a *flagAdmin) patch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	edit := flags.Change{Settings: body}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) == nil {
-		found := false
-		for name, into := range map[string]*[]string{"allow": &edit.Allow, "deny": &edit.Deny, "remove": &edit.Remove} {
-			value, ok := members[name]
-			if !ok {
-				continue
-			}
-			if json.Unmarshal(value, into) != nil {
-				writeDetail(w, http.StatusBadRequest, "bad_request", name+" must be a list of targeting keys")
-				return
-			}
-			delete(members, name)
-			found = true
-		}
-		if found {
-			edit.Settings, _ = json.Marshal(members) // it was JSON
-		}
+	edit, err := readPatch(body)
+	if err != nil {
+		writeDetail(w, http.StatusBadRequest, "bad_request", err.Error())
+		return
 	}
 	a.serveChange(w, r, edit)
 }
 
 func (a *flagAdmin) delete(w http.ResponseWriter, r *http.Request) {
 	a.serveChange(w, r, flags.Change{Delete: true})
-}
-
-// flagBody reads the body of a request, and answers it if there is none.
-func flagBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	body, err := httpx.ReadBody(r, flags.MaxFileBytes, nil)
-	switch {
-	case errors.Is(err, httpx.ErrBodyTooLarge):
-		httpx.WriteError(w, r, http.StatusRequestEntityTooLarge, "body_too_large")
-	case err != nil || len(body) == 0:
-		writeDetail(w, http.StatusBadRequest, "bad_request", "the body must be a JSON object of settings, such as {\"rolloutPercentage\": 10}")
-	default:
-		return body, true
-	}
-	return nil, false
 }
 
 func (a *flagAdmin) serveChange(w http.ResponseWriter, r *http.Request, edit flags.Change) {

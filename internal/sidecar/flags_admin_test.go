@@ -197,6 +197,13 @@ func TestWhatIsRefusedOfAChange(t *testing.T) {
 		{"all problems", "PUT", one, "{\"rolloutPercentage\": 101,\n\"enabled\": 1}", []string{any}, 400, `"line": 2`},
 		{"no JSON", "PUT", one, `enabled: true`, []string{any}, 400, "is not valid JSON"},
 		{"no body", "PUT", one, ``, []string{any}, 400, "bad_request"},
+		{"a setting twice", "PATCH", one, "{\"rolloutPercentage\": 1,\n \"rolloutPercentage\": 2, \"allow\": [\"x\"]}", []string{any}, 400, `"line": 2,` + "\n      " + `"column": 2`},
+		{"a mistake behind a list", "PATCH", one, "{\"allow\": [\"ü\",\n\"x\"], \"enabled\": 1}", []string{any}, 400, `"line": 2,` + "\n      " + `"column": 18`},
+		{"a mistake between lists", "PATCH", one, `{"owner": "x", "deny": [], "enabled": 1, "allow": []}`, []string{any}, 400, `"column": 39`},
+		{"a list twice", "PATCH", one, `{"allow": ["x"], "allow": []}`, []string{any}, 400, "allow stands there twice"},
+		{"a list and no end", "PATCH", one, `{"allow": ["x"]`, []string{any}, 400, "is not valid JSON"},
+		{"a list and more", "PATCH", one, `{"allow": ["x"]} {}`, []string{any}, 400, "bad_definition"},
+		{"lists that are null", "PATCH", one, `{"allow": null}`, []string{any}, 400, "allow must be a list"},
 		{"lists that are none", "PATCH", one, `{"allow": "x"}`, []string{any}, 400, "allow must be a list"},
 		{"a huge body", "PUT", one, `{"owner": "` + strings.Repeat("x", flags.MaxFileBytes) + `"}`, []string{any}, 413, "body_too_large"},
 		{"an actor with a line of its own", "PUT", one, `{"enabled": true}`, []string{any, "Handrail-Actor: a\u2028b"}, 400, "bad_actor"},
@@ -471,8 +478,43 @@ func TestFlagsOfAnotherFormatAreShownAndNotChanged(t *testing.T) {
 			t.Errorf("%+v is not %s", f, want)
 		}
 	}
+	if list.Writable {
+		t.Error("they are said to be writable")
+	}
 	status, _, body := d.do(t, "PATCH", sidecar.FlagsPath+"/on", `{"enabled": false}`, "If-Match: *")
 	if status != 409 || !strings.Contains(body, "only definitions in Handrail's own format are changed here") {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestTheAuditLogIsVerified(t *testing.T) {
+	d := newFlagDesk(t, flagFile)
+	verified := func() (v sidecar.FlagsVerified) {
+		t.Helper()
+		status, _, body := d.do(t, "GET", sidecar.FlagsVerifyPath, "")
+		if err := json.Unmarshal([]byte(body), &v); err != nil || status != 200 {
+			t.Errorf("%d %s", status, body)
+		}
+		return v
+	}
+	if v := verified(); v.Lines != 0 || v.Break != nil {
+		t.Errorf("without a line: %+v", v)
+	}
+	for _, owner := range []string{"x", "y", "z"} {
+		if status, _, body := d.do(t, "PATCH", sidecar.FlagsPath+"/new-checkout", fmt.Sprintf(`{"owner": %q}`, owner), "If-Match: *"); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	if v := verified(); v.Lines != 3 || v.Break != nil {
+		t.Errorf("as it was written: %+v", v)
+	}
+	path := filepath.Join(d.dir, "handrail-data", flagaudit.Name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Dir(path), flagaudit.Name, strings.Replace(string(data), `"owner":"y"`, `"owner":"w"`, 1))
+	if v := verified(); v.Lines != 2 || v.Break == nil || v.Break.File != flagaudit.Name || v.Break.Line != 3 {
+		t.Errorf("altered: %+v", v)
 	}
 }

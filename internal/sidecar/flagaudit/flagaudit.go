@@ -98,6 +98,9 @@ func New(dir string, maxBytes int64) *Log {
 	return &Log{dir: dir, max: maxBytes, now: time.Now}
 }
 
+// Dir is the folder.
+func (l *Log) Dir() string { return l.dir }
+
 func (l *Log) path(i int) string {
 	if i == 0 {
 		return filepath.Join(l.dir, Name)
