@@ -10,7 +10,7 @@ var ErrRunning = errors.New("flags: client is running already")
 
 // ErrAllRemoved refuses definitions that would remove every flag at once while
 // a Client runs: far more often that is a file emptied by mistake than meant. A
-// restart accepts them.
+// restart accepts them, unless there is a snapshot with flags.
 var ErrAllRemoved = errors.New("flags: refusing definitions without any flag")
 
 // ErrConflict is returned by [Writer.Write] when the definitions are not those

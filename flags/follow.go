@@ -18,7 +18,10 @@ func (c *Client) begin(ctx context.Context, allowUnready bool) error {
 	} else {
 		kind = EventRejected
 		var set *Set
-		if set, err = c.parse(doc.Name, doc.Data); err == nil {
+		if set, err = c.parse(doc.Name, doc.Data); err == nil && set.Len() == 0 && c.keptFlags(doc.Name) {
+			err = fmt.Errorf("%s: %w", doc.Name, ErrAllRemoved)
+		}
+		if err == nil {
 			c.swap(doc, set)
 			return nil
 		}
@@ -49,13 +52,9 @@ func (c *Client) begin(ctx context.Context, allowUnready bool) error {
 // answerFromSnapshot starts with the definitions of an earlier run, since cause
 // keeps those of the Source of that name away.
 func (c *Client) answerFromSnapshot(name string, cause error) error {
-	doc, err := c.snapshot.read(name)
+	doc, set, err := c.kept(name)
 	if err != nil {
 		return err
-	}
-	set, err := c.parse(doc.Name, doc.Data)
-	if err != nil {
-		return fmt.Errorf("flags: snapshot %s: %w", c.snapshot.path, err)
 	}
 	c.answer(doc, set)
 	c.failure.Store(&cause)
@@ -63,6 +62,28 @@ func (c *Client) answerFromSnapshot(name string, cause error) error {
 		Kind: EventSnapshot, Source: doc.Name, Version: set.version, Flags: set.Len(), Warnings: set.Warnings(), Err: cause,
 	})
 	return nil
+}
+
+// kept are the definitions in the snapshot.
+func (c *Client) kept(name string) (Document, *Set, error) {
+	doc, err := c.snapshot.read(name)
+	if err != nil {
+		return doc, nil, err
+	}
+	set, err := c.parse(doc.Name, doc.Data)
+	if err != nil {
+		err = fmt.Errorf("flags: snapshot %s: %w", c.snapshot.path, err)
+	}
+	return doc, set, err
+}
+
+// keptFlags reports whether the snapshot has any flags.
+func (c *Client) keptFlags(name string) bool {
+	if c.snapshot == nil {
+		return false
+	}
+	_, set, err := c.kept(name)
+	return err == nil && set.Len() > 0
 }
 
 func (c *Client) snapshotFailed(err error) {

@@ -141,6 +141,32 @@ func TestASnapshotAnswersWhileTheSourceHoldsAnError(t *testing.T) {
 	}
 }
 
+// A server that answers with nothing after a bad deploy, while pods restart, must
+// not turn every flag off and take the way back away.
+func TestASnapshotOutlastsASourceWithoutFlags(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snapshot")
+	keepSnapshot(t, path, "on: {rolloutPercentage: 100}")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &downable{source: newSource("flags: {}"), name: "flags.yaml"}
+	c, err := flags.New(t.Context(), flags.Config{Source: s, Snapshot: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Enabled("on", "") || !errors.Is(c.Err(), flags.ErrAllRemoved) {
+		t.Errorf("on is %t, Err %v", c.Enabled("on", ""), c.Err())
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Errorf("the snapshot is now %s", after)
+	}
+	first, err := flags.New(t.Context(), flags.Config{Source: s, Snapshot: filepath.Join(t.TempDir(), "none")})
+	if err != nil || first.Err() != nil || !first.Ready() {
+		t.Errorf("a first start without flags: %v", err)
+	}
+}
+
 func TestASnapshotIsRefusedUnlessItIsTheSourcesAndWhole(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good")

@@ -109,6 +109,9 @@ func (s *Sidecar) onFlags(e flags.Event) {
 	switch e.Kind {
 	case flags.EventLoaded:
 		s.monitor.Clear("flags")
+		if e.Flags == 0 {
+			s.monitor.Warn("flags", "the source holds no flag")
+		}
 		s.flagsLoaded.Store(time.Now().UnixNano())
 		s.flagJournal.look()
 		s.lookForExpired()
