@@ -8,11 +8,13 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/adminclient"
 	"github.com/handrail-go/handrail/internal/sidecar"
 )
@@ -213,6 +215,54 @@ func (c *command) printChange(out sidecar.FlagChanged, dryRun bool) {
 	case !out.InForce:
 		fmt.Fprintln(c.stdout, "written, but not in force yet: the sidecar's log says why")
 	}
+}
+
+// shift tells what share of users a change of a definition adds and takes away.
+// It is not ok where that cannot be told.
+func shift(key string, before, after json.RawMessage) (text string, ok bool) {
+	old, now := definitionSet(key, before), definitionSet(key, after)
+	if old == nil || now == nil {
+		return "", false
+	}
+	c := flags.Comparison{} // of what is the same
+	if all := now.Compare(old); len(all) > 0 {
+		c = all[0]
+	}
+	return fmt.Sprintf("of the users on no list, %s it and %s it", shareOf(c.Gain, "gain", "gains"), shareOf(c.Lose, "lose", "loses")), true
+}
+
+// definitionSet holds one flag; nil when it cannot be read.
+func definitionSet(key string, definition json.RawMessage) *flags.Set {
+	settings := map[string]json.RawMessage{}
+	if json.Unmarshal(definition, &settings) != nil || settings == nil {
+		return nil
+	}
+	if _, ok := settings["enabled"]; !ok {
+		settings["enabled"] = json.RawMessage("true") // none at all would be an error
+	}
+	data, err := json.Marshal(map[string]any{key: settings})
+	if err != nil {
+		return nil
+	}
+	set, err := flags.Parse("", data)
+	if err != nil {
+		return nil
+	}
+	return set
+}
+
+// shareOf tells a share of users with one decimal, or with those that it needs.
+func shareOf(share float64, many, one string) string {
+	decimals := 1
+	switch {
+	case share == 0:
+		return "nobody " + one
+	case share == 1:
+		return "everybody " + one
+	case share < 0.001 || share > 0.999:
+		decimals = 3
+	}
+	return fmt.Sprintf("about %s%% %s", strconv.FormatFloat(100*share, 'f', decimals, 64), many)
 }
 
 // settingDefaults are the settings that set can change, and what they are when
