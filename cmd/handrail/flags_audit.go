@@ -57,19 +57,7 @@ Exit code 1 when the sidecar does not answer or says no, or a line does not foll
 			if verify {
 				return c.verifyAudit(a, format)
 			}
-			from := sidecar.FlagsAuditPath + "?limit=" + strconv.Itoa(limit)
-			if before > 0 {
-				from += "&before=" + strconv.FormatInt(before, 10)
-			}
-			var page sidecar.FlagsAudit
-			if err := a.do("GET", from, nil, &page); err != nil {
-				return err
-			}
-			if format == formatJSON {
-				return c.printJSON(page)
-			}
-			c.printAudit(page)
-			return nil
+			return c.readAudit(a, format, limit, before)
 		},
 	}
 	f.add(cmd)
@@ -78,6 +66,23 @@ Exit code 1 when the sidecar does not answer or says no, or a line does not foll
 	cmd.Flags().Int64Var(&before, "before", 0, "only lines before this `number`")
 	cmd.Flags().BoolVar(&verify, "verify", false, "tell whether each line that is kept follows on the one before")
 	return cmd
+}
+
+// readAudit prints lines before a number, 0 for the newest.
+func (c *command) readAudit(a asker, format formatFlag, limit int, before int64) error {
+	from := sidecar.FlagsAuditPath + "?limit=" + strconv.Itoa(limit)
+	if before > 0 {
+		from += "&before=" + strconv.FormatInt(before, 10)
+	}
+	var page sidecar.FlagsAudit
+	if err := a.do("GET", from, nil, &page); err != nil {
+		return err
+	}
+	if format == formatJSON {
+		return c.printJSON(page)
+	}
+	c.printAudit(page)
+	return nil
 }
 
 // verifyAudit fails where the log is not as it was written.
