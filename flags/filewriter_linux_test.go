@@ -43,7 +43,7 @@ func TestAFileThatCannotBeReplacedIsReadOnly(t *testing.T) {
 	}{
 		{"a folder without write permission", "write to folder ", func(t *testing.T, dir string) {
 			t.Helper()
-			must(t, os.Chmod(dir, 0o555)) //nolint:gosec // it is about permissions
+			must(t, os.Chmod(dir, 0o555))
 		}},
 		{"a lock that is another user's", ".flags.yaml.lock: permission denied", func(t *testing.T, dir string) {
 			t.Helper()
@@ -55,11 +55,11 @@ func TestAFileThatCannotBeReplacedIsReadOnly(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "flags.yaml")
 			write(t, path, version(1))
-			must(t, os.Chmod(path, 0o666))              //nolint:gosec // as above
-			must(t, os.Chmod(filepath.Dir(dir), 0o755)) //nolint:gosec // as above
-			must(t, os.Chmod(dir, 0o777))               //nolint:gosec // as above
+			must(t, os.Chmod(path, 0o666))
+			must(t, os.Chmod(filepath.Dir(dir), 0o755))
+			must(t, os.Chmod(dir, 0o777))
 			tt.prepare(t, dir)
-			defer func() { must(t, os.Chmod(dir, 0o700)) }() //nolint:gosec // as above
+			defer func() { must(t, os.Chmod(dir, 0o700)) }()
 			asNobody(t, func() {
 				file, _ := flags.File(path).(interface {
 					flags.Writer

@@ -123,6 +123,7 @@ func (j *flagJournal) catchUp(ctx context.Context, client *flags.Client) error {
 	if set == j.behind || j.last == nil && !loaded {
 		return nil
 	}
+	j.behind = nil // the client does not come back to it
 	return j.record(ctx, set)
 }
 

@@ -36,8 +36,9 @@ type flakySource struct {
 	changed chan struct{}           // Watch looks
 }
 
-func newFlakySource(data string) *flakySource {
-	return &flakySource{data: data, changed: make(chan struct{}, 1)}
+// newFlakySource has fifty.
+func newFlakySource() *flakySource {
+	return &flakySource{data: fifty, changed: make(chan struct{}, 1)}
 }
 
 func (s *flakySource) Load(context.Context) (flags.Document, error) {
@@ -179,7 +180,7 @@ func TestTheAuditLogTellsWhatBecameOfAChange(t *testing.T) {
 		} {
 			t.Run(tt.rule+", "+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					dir, s := t.TempDir(), newFlakySource(fifty)
+					dir, s := t.TempDir(), newFlakySource()
 					o, end := office(t, dir, s)
 					defer end()
 					s.write = lost(s, tt.applied)
@@ -203,7 +204,7 @@ func TestTheAuditLogTellsWhatBecameOfAChange(t *testing.T) {
 		}
 		t.Run(tt.rule+", by the next start", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				dir, s := t.TempDir(), newFlakySource(fifty)
+				dir, s := t.TempDir(), newFlakySource()
 				o, end := office(t, dir, s)
 				s.write = lost(s, tt.applied)
 				_, _ = o.Patch("a", turnOff)
@@ -226,7 +227,7 @@ func TestTheAuditLogTellsWhatBecameOfAChange(t *testing.T) {
 // not show that it was not.
 func TestASnapshotDoesNotTakeBackAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, s := t.TempDir(), newFlakySource(fifty)
+		dir, s := t.TempDir(), newFlakySource()
 		_, end := office(t, dir, s)
 		end() // which keeps the snapshot
 		before, after := flags.VersionOf([]byte(fifty)), flags.VersionOf([]byte(off))
@@ -250,7 +251,7 @@ func TestASnapshotDoesNotTakeBackAChange(t *testing.T) {
 // what is in force still.
 func TestAChangeThatIsNotInForceYetIsNotSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, s := t.TempDir(), newFlakySource(fifty)
+		dir, s := t.TempDir(), newFlakySource()
 		o, end := office(t, dir, s)
 		defer end()
 		s.write = func(data string) error {
@@ -274,7 +275,7 @@ func TestAChangeThatIsNotInForceYetIsNotSeen(t *testing.T) {
 // within a minute of its being gone.
 func TestAnAuditLogThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, s := t.TempDir(), newFlakySource(fifty)
+		dir, s := t.TempDir(), newFlakySource()
 		o, end := office(t, dir, s)
 		other, err := os.OpenFile(filepath.Join(dir, flagaudit.Name), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
