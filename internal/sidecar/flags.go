@@ -104,8 +104,12 @@ func (s *Sidecar) withFlags(l *Loaded, next http.Handler) (http.Handler, error) 
 	return m.Wrap(next), nil
 }
 
+// maxFlagNews is how many events may wait to be told.
+const maxFlagNews = 64
+
+// onFlags takes an event while changes of flags wait, a kill switch included. What
+// may take its time, such as the log, is left to tellFlags.
 func (s *Sidecar) onFlags(e flags.Event) {
-	attrs := []any{"source", e.Source, "version", e.Version, "flags", e.Flags}
 	switch e.Kind {
 	case flags.EventLoaded:
 		s.monitor.Clear("flags")
@@ -114,9 +118,53 @@ func (s *Sidecar) onFlags(e flags.Event) {
 		}
 		s.flagsLoaded.Store(time.Now().UnixNano())
 		s.flagJournal.look()
-		s.lookForExpired()
 		if e.Delay > 0 {
 			s.metrics.FlagsTaken(e.Delay)
+		}
+	case flags.EventSnapshot:
+		s.monitor.Warn("flags", "the source cannot be read, a snapshot of its definitions is in use")
+	case flags.EventRejected, flags.EventUnreachable:
+		if e.Version == "" {
+			s.monitor.Warn("flags", "there are no definitions yet, every flag is off")
+		} else {
+			s.monitor.Warn("flags", "the last good definitions are in use")
+		}
+	}
+	select {
+	case s.flagNews <- e:
+	default: // the log takes nothing: what is in force can still be asked for
+		s.flagNewsLost.Add(1)
+	}
+}
+
+// followFlagNews tells of events until ctx ends, and then of what is left over.
+func (s *Sidecar) followFlagNews(ctx context.Context) {
+	for {
+		select {
+		case e := <-s.flagNews:
+			s.tellFlags(e)
+		case <-ctx.Done():
+			for {
+				select {
+				case e := <-s.flagNews:
+					s.tellFlags(e)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *Sidecar) tellFlags(e flags.Event) {
+	if n := s.flagNewsLost.Swap(0); n > 0 {
+		s.log.Warn("flags: changes went untold, since the log took nothing", "events", n)
+	}
+	attrs := []any{"source", e.Source, "version", e.Version, "flags", e.Flags}
+	switch e.Kind {
+	case flags.EventLoaded:
+		s.lookForExpired()
+		if e.Delay > 0 {
 			attrs = append(attrs, "delay", e.Delay)
 		}
 		s.log.Info("flags loaded", append(attrs, "added", e.Added, "changed", e.Changed, "removed", e.Removed)...)
@@ -128,16 +176,13 @@ func (s *Sidecar) onFlags(e flags.Event) {
 	case flags.EventSnapshotFailed:
 		s.log.Warn("flags: the snapshot could not be kept", append(attrs, "error", e.Err)...)
 	case flags.EventSnapshot:
-		s.monitor.Warn("flags", "the source cannot be read, a snapshot of its definitions is in use")
 		s.lookForExpired()
 		s.log.Warn("flags: a snapshot is in use", append(attrs, "error", e.Err)...)
 	default:
 		if e.Version == "" {
-			s.monitor.Warn("flags", "there are no definitions yet, every flag is off")
 			s.log.Error("flags not loaded, there are none yet", append(attrs, "error", e.Err)...)
 			return
 		}
-		s.monitor.Warn("flags", "the last good definitions are in use")
 		s.log.Error("flags not loaded, the last good ones stay", append(attrs, "error", e.Err)...)
 	}
 }

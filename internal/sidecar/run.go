@@ -106,6 +106,7 @@ func (s *Sidecar) startBackground(ctx context.Context, wg *sync.WaitGroup, o Run
 		wg.Go(func() { s.followFlags(ctx) })
 		wg.Go(func() { s.flagJournal.follow(ctx, s.flags, s.log) })
 		wg.Go(func() { s.watchExpiry(ctx) })
+		wg.Go(func() { s.followFlagNews(ctx) })
 	}
 	wg.Go(func() { s.watchConfig(ctx) })
 	wg.Go(func() { follow(ctx, o.Signals.Reload, func(os.Signal) { s.Reload(ctx, nil) }) })

@@ -43,6 +43,8 @@ type Sidecar struct {
 	flagsLoaded atomic.Int64 // when, in Unix nanoseconds; 0 before
 
 	flagsExpired atomic.Pointer[string] // as they were logged last
+	flagNews     chan flags.Event       // to be told
+	flagNewsLost atomic.Int64           // events that found it full
 
 	started   *Loaded // the configuration that New got
 	current   atomic.Pointer[assembly]
@@ -62,7 +64,10 @@ type Sidecar struct {
 // New assembles a Sidecar. It listens on nothing and starts nothing; files
 // below data_dir are made when a webhook route needs them. Logs go to out.
 func New(ctx context.Context, l *Loaded, out io.Writer) (*Sidecar, error) {
-	s := &Sidecar{started: l, level: new(slog.LevelVar), refusedLog: quiet{interval: time.Second}}
+	s := &Sidecar{
+		started: l, level: new(slog.LevelVar), refusedLog: quiet{interval: time.Second},
+		flagNews: make(chan flags.Event, maxFlagNews),
+	}
 	s.logs = newLogWriter(out)
 	s.log = newLogger(l.Observe, s.level, s.logs, slog.LevelDebug)
 	s.accessLog = newLogger(l.Observe, s.level, s.logs, slog.LevelWarn)
