@@ -20,7 +20,7 @@ const (
 	minHTTPInterval     = time.Second
 	firstHTTPPause      = time.Second
 	lastHTTPPause       = time.Minute
-	maxRetryAfter       = time.Hour // the longest pause that a server can ask for
+	maxRetryAfter       = 5 * time.Minute // the longest pause that a server can ask for: a kill switch waits for its end
 	maxRedirects        = 5
 )
 
@@ -60,7 +60,7 @@ type HTTPConfig struct {
 // so that a server which knows them has little to do. After a failure, any status
 // but 200 and 304 is one, it asks again after a second, then ever more rarely
 // until once a minute or Interval, whichever is longer, and after Retry-After
-// where the server asks for that, up to an hour.
+// where the server asks for that, up to five minutes.
 //
 // Redirects are followed on the same scheme, host and port only. A body may be
 // compressed with gzip; it has at most MaxFileBytes, after decompression too. One

@@ -118,6 +118,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		wait = time.Duration(seconds) * time.Second
+	} else if errors.Is(err, strconv.ErrRange) {
+		wait = maxRetryAfter
 	} else if at, err := http.ParseTime(value); err == nil {
 		if date, err := http.ParseTime(h.Get("Date")); err == nil {
 			now = date // of the same clock

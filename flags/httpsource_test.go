@@ -381,7 +381,8 @@ func TestHTTPLeavesAServerInTroubleAlone(t *testing.T) {
 		{"Retry-After as a date", func() (*http.Response, error) {
 			return response(429, "", "Date", "Sat, 21 Nov 2026 10:00:00 GMT", "Retry-After", "Sat, 21 Nov 2026 10:02:00 GMT"), nil
 		}, []time.Duration{2 * time.Minute, 2 * time.Minute}},
-		{"Retry-After of a year", func() (*http.Response, error) { return response(503, "", "Retry-After", "31536000"), nil }, []time.Duration{time.Hour, time.Hour}},
+		{"Retry-After of a year", func() (*http.Response, error) { return response(503, "", "Retry-After", "31536000"), nil }, []time.Duration{5 * time.Minute, 5 * time.Minute}},
+		{"Retry-After of more seconds than there are", func() (*http.Response, error) { return response(503, "", "Retry-After", "99999999999999999999"), nil }, []time.Duration{5 * time.Minute, 5 * time.Minute}},
 		{"Retry-After in the past", func() (*http.Response, error) {
 			return response(503, "", "Retry-After", "Sat, 21 Nov 1998 10:02:00 GMT"), nil
 		}, []time.Duration{500 * time.Millisecond, time.Second}},

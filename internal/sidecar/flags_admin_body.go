@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/handrail-go/handrail/flags"
 	"github.com/handrail-go/handrail/internal/httpx"
@@ -18,6 +19,8 @@ func flagBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		httpx.WriteError(w, r, http.StatusRequestEntityTooLarge, "body_too_large")
 	case err != nil || len(body) == 0:
 		writeDetail(w, http.StatusBadRequest, "bad_request", "the body must be a JSON object of settings, such as {\"rolloutPercentage\": 10}")
+	case !utf8.Valid(body): // would be stored as something else
+		writeDetail(w, http.StatusBadRequest, "bad_request", "the body is not UTF-8")
 	default:
 		return body, true
 	}

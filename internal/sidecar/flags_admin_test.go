@@ -197,6 +197,7 @@ func TestWhatIsRefusedOfAChange(t *testing.T) {
 		{"all problems", "PUT", one, "{\"rolloutPercentage\": 101,\n\"enabled\": 1}", []string{any}, 400, `"line": 2`},
 		{"no JSON", "PUT", one, `enabled: true`, []string{any}, 400, "is not valid JSON"},
 		{"no body", "PUT", one, ``, []string{any}, 400, "bad_request"},
+		{"bytes that are no text", "PATCH", one, "{\"owner\": \"\xff\xfe\"}", []string{any}, 400, "bad_request"},
 		{"a setting twice", "PATCH", one, "{\"rolloutPercentage\": 1,\n \"rolloutPercentage\": 2, \"allow\": [\"x\"]}", []string{any}, 400, `"line": 2,` + "\n      " + `"column": 2`},
 		{"a mistake behind a list", "PATCH", one, "{\"allow\": [\"ü\",\n\"x\"], \"enabled\": 1}", []string{any}, 400, `"line": 2,` + "\n      " + `"column": 18`},
 		{"a mistake between lists", "PATCH", one, `{"owner": "x", "deny": [], "enabled": 1, "allow": []}`, []string{any}, 400, `"column": 39`},
