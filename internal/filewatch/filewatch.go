@@ -6,44 +6,29 @@ package filewatch
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
 	"time"
 )
 
 // DefaultInterval is how often Watch looks at the file.
 const DefaultInterval = 500 * time.Millisecond
 
-// ErrTooLarge is returned by Read for a file over the limit.
-var ErrTooLarge = errors.New("file is too large")
+// ErrUnsettled is what OnChange gets when a file keeps changing in such a way
+// that no content can be told to be whole.
+var ErrUnsettled = errors.New("keeps changing, and what it holds may not be whole: replace it by a rename")
 
-// Read returns the content of a regular file of at most maxBytes.
-func Read(path string, maxBytes int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is not a regular file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > maxBytes {
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, ErrTooLarge, maxBytes)
-	}
-	return data, nil
-}
+const (
+	// calmLooks in a row must be equal for content to count, and come in one
+	// Interval.
+	calmLooks = 5
+	// patience is how many looks without any content that counts are told.
+	patience = 10 * calmLooks
+	// habit is how many times in a row a file must have been replaced by another,
+	// and never been written in place or been missing, for the next one to be
+	// taken for whole.
+	habit = 8
+)
 
 // Config says what to watch. All but Path have defaults.
 type Config struct {
@@ -55,10 +40,16 @@ type Config struct {
 	// until the file differs from it.
 	Initial []byte
 
-	// OnChange gets new content once it was the same in two looks, so that a
-	// file which is being written is not taken half. It gets an error, once,
-	// when the file cannot be read (deleted, too large, permissions), and the
-	// content again when it can be.
+	// OnChange gets new content once it stayed the same for an Interval, so that
+	// a file which is being written is not taken half. A file that was put in
+	// place by a rename needs a fifth of that, and counts too when the next one
+	// has taken its place by then, however often that happens. Where the times of
+	// a file do not show the rename, that begins when it was replaced eight times.
+	//
+	// It gets an error, once, when the file cannot be read (deleted, too large,
+	// permissions), and one that matches ErrUnsettled after ten Intervals in which
+	// no content counted: what is in the file then is not to be used. It gets the
+	// content again when there is one, the same as before too.
 	OnChange func(data []byte, err error)
 }
 
@@ -72,7 +63,9 @@ func Watch(ctx context.Context, c Config) {
 		c.MaxBytes = 8 << 20
 	}
 	w := watcher{Config: c, told: stateOf(c.Initial, nil)}
-	w.last = w.told
+	w.last = &sight{state: w.told}
+	w.calm = calmLooks
+	defer func() { w.last.close() }()
 	// A timer that begins anew after each look: a ticker would catch up after
 	// the process has stood still, and two looks would follow each other at once.
 	timer := time.NewTimer(c.Interval)
@@ -83,40 +76,81 @@ func Watch(ctx context.Context, c Config) {
 			return
 		case <-timer.C:
 			w.look()
-			timer.Reset(c.Interval)
+			timer.Reset(w.pause())
 		}
 	}
 }
 
-// state identifies what one look saw: content by its hash, or an error.
-type state struct {
-	sum [sha256.Size]byte
-	err string
-}
-
-func stateOf(data []byte, err error) state {
-	if err != nil {
-		return state{err: err.Error()}
-	}
-	return state{sum: sha256.Sum256(data)}
-}
-
 type watcher struct {
 	Config
-	told state // what OnChange was told, or knew at the start
-	last state // the look before this one
+	told     state  // what OnChange was told, or knew at the start
+	last     *sight // the look before this one; closed when it is calm
+	calm     int    // looks in a row that were equal to the one before, up to calmLooks
+	replaced int    // changes in a row that were another file each, while it was not calm
+	restless int    // looks in a row after which no content counted
+}
+
+func (w *watcher) pause() time.Duration {
+	if w.calm < calmLooks {
+		return max(w.Interval/calmLooks, 1)
+	}
+	return w.Interval
 }
 
 // look reads the file each time: neither size nor times are sure to change with
 // the content.
 func (w *watcher) look() {
-	data, err := Read(w.Path, w.MaxBytes)
-	now := stateOf(data, err)
-	stable := now == w.last
+	now, before := see(w.Path, w.MaxBytes), w.last
 	w.last = now
-	if !stable || now == w.told {
+	w.restless++
+	if now.state == before.state {
+		w.calm = min(w.calm+1, calmLooks)
+		if w.calm == calmLooks || w.whole(now) {
+			w.tell(now)
+		}
+	} else {
+		w.calm = 0
+		w.changed(before, now)
+	}
+	before.close()
+	if w.calm == calmLooks {
+		now.close()
+		w.replaced = 0
+	}
+	if w.restless >= patience {
+		w.tell(w.unsettled())
+	}
+}
+
+// changed is told of two looks that differ.
+func (w *watcher) changed(before, now *sight) {
+	if !before.replacedBy(now) {
+		w.replaced = 0
 		return
 	}
-	w.told = now
-	w.OnChange(data, err)
+	w.replaced++
+	if w.whole(before) {
+		w.tell(before)
+	}
+}
+
+// whole reports whether a sight that is as it was at the look before needs no
+// more looks.
+func (w *watcher) whole(s *sight) bool {
+	return s.placed || w.replaced >= habit && len(s.data) > 0
+}
+
+func (w *watcher) unsettled() *sight {
+	err := fmt.Errorf("%s %w", w.Path, ErrUnsettled)
+	return &sight{state: stateOf(nil, err), err: err}
+}
+
+// tell tells what counts, if that is new.
+func (w *watcher) tell(s *sight) {
+	w.restless = 0
+	if s.state == w.told {
+		return
+	}
+	w.told = s.state
+	w.OnChange(s.data, s.err)
 }
