@@ -68,10 +68,12 @@ func (s staticSource) Watch(ctx context.Context, update func(Document, error)) e
 // it follows a rename over the file, deletion and restoration, and the symlink
 // swap of a Kubernetes ConfigMap.
 //
-// New content counts once it was the same in two looks. That catches a writer
-// at work, not one that stops in the middle for longer and leaves valid YAML
-// behind: replace the file by a rename where you can. Load, which reads once,
-// returns an error that matches fs.ErrNotExist when the file is missing.
+// New content counts once it stayed the same for half a second. That catches a
+// writer at work, not one that stops in the middle for longer and leaves valid
+// YAML behind: replace the file by a rename where you can. A renamed file counts
+// sooner, and however often it is replaced; one that is written in place all the
+// time changes nothing, and Err says so after five seconds. Load, which reads
+// once, returns an error that matches fs.ErrNotExist when the file is missing.
 func File(path string) Source { return fileSource(path) }
 
 type fileSource string

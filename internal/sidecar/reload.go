@@ -120,6 +120,13 @@ func (s *Sidecar) watchConfig(ctx context.Context) {
 	}
 	filewatch.Watch(ctx, filewatch.Config{
 		Path: s.started.File, MaxBytes: maxConfigBytes, Initial: s.started.data,
-		OnChange: func(data []byte, _ error) { s.Reload(ctx, data) },
+		OnChange: func(data []byte, err error) {
+			if errors.Is(err, filewatch.ErrUnsettled) { // what it holds now is not to be read
+				s.monitor.Warn("configuration", "the file keeps changing, the configuration before it is in force")
+				s.log.Error("configuration not reloaded, the one before stays", "error", err)
+				return
+			}
+			s.Reload(ctx, data)
+		},
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/handrail-go/handrail/internal/sidecar"
 )
@@ -407,4 +408,36 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 		use()
 	}
 	eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before+5 })
+}
+
+// What a configuration file holds while it is being written is nobody's intention.
+func TestAFileThatKeepsChangingIsNotReloaded(t *testing.T) {
+	app := newRawApp(t)
+	content := "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: '" + app.url + "'}\ndrain: {delay: 0s}\n"
+	file := writeFile(t, t.TempDir(), "handrail.yaml", content)
+	r := runSidecar(t, sidecar.Options{File: file, Getenv: env{}.get})
+	done := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		out, err := os.OpenFile(file, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer out.Close()
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+				_, _ = fmt.Fprintf(out, "# %d\nno_such_key: 1\n", i)
+			}
+		}
+	})
+	defer writing.Wait()
+	defer close(done)
+	eventually(t, "said", func() bool {
+		_, body := ask(t, "tcp", r.admin, "/health?verbose", "127.0.0.1", "")
+		return strings.Contains(body, "the file keeps changing")
+	})
 }
