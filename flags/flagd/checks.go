@@ -12,8 +12,17 @@ var checks = map[string]func(c *compiler, at string, args []any, parts []compile
 	"ends_with":    checkAffix("ends_with"),
 	"sem_ver":      checkSemVer,
 	"fractional":   checkFractional,
+	"cat":          renamed("cat"),
+	"merge":        renamed("merge"),
 	"missing":      checkMissing,
 	"missing_some": checkMissingSome,
+}
+
+// renamed looks at nothing: the operator is ours to the library too.
+func renamed(name string) func(*compiler, string, []any, []compiled, []any) any {
+	return func(_ *compiler, _ string, _ []any, _ []compiled, raw []any) any {
+		return map[string]any{ours + name: raw}
+	}
 }
 
 func checkAffix(name string) func(*compiler, string, []any, []compiled, []any) any {

@@ -1,6 +1,7 @@
 package flagd
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"sync"
@@ -14,8 +15,14 @@ import (
 const (
 	maxContextDepth = 64
 	maxContextNodes = 100_000
-	maxLibrarySteps = 10_000_000 // nodes of the rule, times nodes of rule and context for each loop in a loop
+	maxLibrarySteps = 400_000 // in one evaluation; see [library.cost]
+	maxLibraryText  = 64 << 10
+	bytesPerNode    = 32 // so much text counts as one more value of the context
 )
+
+// errTooLarge is what an operator ends an evaluation with, as the library's own
+// do with theirs: by a panic that the library makes an error.
+var errTooLarge = errors.New("a rule makes what is too large")
 
 // ours is put before the names of flagd's operators in rules for the library:
 // it has one table of operators for the whole process, in which others, such as
@@ -49,7 +56,44 @@ var registerOnce = sync.OnceFunc(func() {
 		properties, _ := root[flagdName].(map[string]any)
 		return fractionalOf(args, properties["flagKey"], root[targetingKeyName])
 	})
+	jsonlogic.AddOperator(ours+"cat", func(args, _ any) any { return joined(args) })
+	jsonlogic.AddOperator(ours+"merge", func(args, _ any) any { return merged(args) })
 })
+
+// joined is cat. The library's own would let a loop double a text with each
+// element.
+func joined(args any) any {
+	parts, _ := args.([]any)
+	var all strings.Builder
+	for _, v := range parts {
+		part, ok := text(v)
+		if !ok || all.Len()+len(part) > maxLibraryText {
+			panic(errTooLarge)
+		}
+		all.WriteString(part)
+	}
+	if len(parts) > 1 {
+		return strings.TrimSpace(all.String())
+	}
+	return all.String()
+}
+
+// merged is merge.
+func merged(args any) any {
+	parts, _ := args.([]any)
+	all := make([]any, 0, len(parts))
+	for _, v := range parts {
+		l, isList := v.([]any)
+		if !isList {
+			l = []any{v}
+		}
+		if len(all)+len(l) > maxContextNodes {
+			panic(errTooLarge)
+		}
+		all = append(all, l...)
+	}
+	return all
+}
 
 func affixOf(found func(s, part string) bool, args any) any {
 	l, ok := args.([]any)
@@ -64,10 +108,23 @@ func affixOf(found func(s, part string) bool, args any) any {
 	return found(s, part)
 }
 
+// cost is how many values the library looks at, at most, where the context has so
+// many: the context once, to copy it; the rule, as often as its loops turn; and,
+// since a loop puts lists of the context into its rule, one half of the context
+// for each element of the other.
+func (l *library) cost(context float64) float64 {
+	steps := context + l.size*math.Pow(l.size+context, l.loops)
+	if l.loops > 0 {
+		steps += context * context / 4
+	}
+	return steps
+}
+
 func (l *library) eval(r *run) any {
 	c := copier{}
 	data, ok := c.copy(r.ec.Attributes, 0).(map[string]any)
-	if !ok || l.size*math.Pow(l.size+float64(c.nodes), l.loops) > maxLibrarySteps {
+	r.steps += l.cost(float64(c.nodes + c.bytes/bytesPerNode))
+	if !ok || r.steps > maxLibrarySteps {
 		r.tooMuch = true
 		return r.fail()
 	}
@@ -82,7 +139,7 @@ func (l *library) eval(r *run) any {
 
 // A copier copies values of the context: Go's numbers become float64, deep down
 // as well, and the library gets nothing that is shared.
-type copier struct{ nodes int }
+type copier struct{ nodes, bytes int }
 
 // copy gives nil for a map that is too deep, too large, or looks like a rule.
 // The list or the map around it is nil as well.
@@ -101,6 +158,7 @@ func (c *copier) copy(v any, depth int) any {
 			if copied == nil && isCollection(value) {
 				return nil
 			}
+			c.bytes += len(key)
 			m[key] = copied
 		}
 		return m
@@ -112,6 +170,9 @@ func (c *copier) copy(v any, depth int) any {
 			}
 		}
 		return l
+	case string:
+		c.bytes += len(v)
+		return v
 	}
 	return plain(v)
 }

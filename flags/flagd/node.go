@@ -14,8 +14,9 @@ type run struct {
 	ec      flags.EvaluationContext
 	flagKey any // a string
 	now     int64
-	failed  bool // the rule cannot be evaluated: PARSE_ERROR
-	tooMuch bool // nor should it be tried: INVALID_CONTEXT
+	failed  bool    // the rule cannot be evaluated: PARSE_ERROR
+	tooMuch bool    // nor should it be tried: INVALID_CONTEXT
+	steps   float64 // of the library, so far, at most
 }
 
 func (r *run) fail() any {
