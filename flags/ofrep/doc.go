@@ -30,6 +30,11 @@
 //	404 FLAG_NOT_FOUND          no such flag; with PublicOnly, or none that is public
 //	405, 413, 415               no POST; a body that is too large; a body that is no JSON
 //	503                         no definitions were loaded yet; Retry-After says when to ask again
+//	503                         all flags were asked for, and their rules take more than 250 ms; likewise
+//
+// There is no answer about some of the flags: a client that had one of all keeps
+// it, instead of falling back to its defaults. Native definitions take no time
+// that counts. Rules are no longer evaluated for a client that has hung up.
 //
 // In the answer about all flags, those that cannot be evaluated stand with their
 // errorCode beside the others.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/handrail-go/handrail/flags"
@@ -58,6 +59,7 @@ type Handler struct {
 	bounds     bounds
 	retryAfter string
 	buffers    sync.Pool
+	costly     atomic.Pointer[costly]
 }
 
 // bounds of a request.
@@ -158,15 +160,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.fail(problem.status, problem.code, problem.details)
 		return
 	}
+	if single {
+		h.answerOne(&a, h.evaluator(ec))
+		return
+	}
+	if !h.evaluateAll(r.Context(), b, ec) {
+		w.Header().Set("Retry-After", h.retryAfter)
+		a.fail(http.StatusServiceUnavailable, flags.ErrorGeneral, "evaluating all flags takes too long")
+		return
+	}
+	h.answerAll(&a, r.Header["If-None-Match"])
+}
+
+func (h *Handler) evaluator(ec flags.EvaluationContext) *flags.Evaluator {
 	e := h.client.ForContext(ec)
 	if h.publicOnly {
 		e = e.Public()
 	}
-	if single {
-		h.answerOne(&a, e)
-		return
-	}
-	h.answerAll(&a, e, r.Header["If-None-Match"])
+	return e
 }
 
 // answerOne answers about the flag that was asked for.
@@ -189,8 +200,7 @@ func (h *Handler) answerOne(a *answer, e *flags.Evaluator) {
 // answerAll answers about every flag, or 304 when the client knows the answer.
 // Flags that turn out not to exist are left out: the protocol has no place for
 // them in a list.
-func (h *Handler) answerAll(a *answer, e *flags.Evaluator, known []string) {
-	a.decisions = e.AppendAll(a.decisions[:0])
+func (h *Handler) answerAll(a *answer, known []string) {
 	a.answer = append(a.answer[:0], `{"flags":[`...)
 	for i := range a.decisions {
 		d := &a.decisions[i]
