@@ -125,17 +125,28 @@ func (e *Evaluator) EvaluateAll() []Decision {
 
 // AppendAll appends the decision about every flag, by key, to dst and returns it.
 func (e *Evaluator) AppendAll(dst []Decision) []Decision {
+	dst, _ = e.AppendAllWhile(dst, func() bool { return true })
+	return dst
+}
+
+// AppendAllWhile is AppendAll that asks more before each [Custom] flag, whose
+// rules may take their time, and ends, reporting false, when it says no.
+func (e *Evaluator) AppendAllWhile(dst []Decision, more func() bool) (all []Decision, complete bool) {
 	if e == nil {
-		return dst
+		return dst, true
 	}
 	now := e.set.unix()
 	for _, f := range e.set.ordered {
-		if !e.hides(f) {
-			dst = append(dst, Decision{})
-			e.evaluate(&dst[len(dst)-1], f, now)
+		if e.hides(f) {
+			continue
 		}
+		if f.custom != nil && !more() {
+			return dst, false
+		}
+		dst = append(dst, Decision{})
+		e.evaluate(&dst[len(dst)-1], f, now)
 	}
-	return dst
+	return dst, true
 }
 
 type contextKey struct{}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/handrail-go/handrail/flags"
@@ -59,7 +58,6 @@ type Handler struct {
 	bounds     bounds
 	retryAfter string
 	buffers    sync.Pool
-	costly     atomic.Pointer[costly]
 }
 
 // bounds of a request.
