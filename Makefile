@@ -17,12 +17,12 @@ demo: ## run the sidecar in front of a sample app and print what to try
 deps: ## install what the tests need (redis-server, postgresql, gcc, curl) and the Go modules
 	@hack/deps.sh
 
-# What counts allocations and bytes is skipped under the race detector, which has
-# its own, and runs once more without it. The race detector needs cgo. A package that
+# What counts allocations and bytes, or takes too long, is skipped under the race
+# detector, which has its own, and runs once more without it. It needs cgo. A package that
 # takes longer than the timeout hangs. Those that take longest begin first.
 test: deps ## run all tests with the race detector on private servers
 	CGO_ENABLED=1 HANDRAIL_TEST_SERVERS=required go test -race -shuffle=on -timeout 8m $(TESTFLAGS) ./cmd/handrail ./webhook/sqlstore ./...
-	go test -count=1 -run 'Alloc|IdleConnectionsAreSmall' ./flags/... ./internal/... ./observe ./ratelimit ./webhook
+	go test -count=1 -run 'Alloc|IdleConnectionsAreSmall|RaisingAPercentageOnlyAddsUsers|TheLargestImport' ./flags/... ./internal/... ./observe ./ratelimit ./webhook
 
 check: ## look for what tests do not see: format, vet, go.mod, linters
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
